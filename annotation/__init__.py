@@ -1,0 +1,1 @@
+"""Blind human annotation: codebooks, the labelling interface and the statistics of agreement."""

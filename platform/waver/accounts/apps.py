@@ -1,0 +1,8 @@
+from django.apps import AppConfig
+
+
+class AccountsConfig(AppConfig):
+    """Waver's accounts."""
+
+    name = "waver.accounts"
+    label = "accounts"

@@ -1,0 +1,149 @@
+"""Settings shared by every environment. What may differ is read from the environment, loudly."""
+
+import os
+from pathlib import Path
+
+import django_stubs_ext
+
+django_stubs_ext.monkeypatch()
+
+ROOT = Path(__file__).resolve().parents[4]
+VAR = Path(os.environ.get("WAVER_VAR") or ROOT / "var").resolve()
+
+DEBUG = False
+ALLOWED_HOSTS = ["127.0.0.1", "localhost", "[::1]"]
+AUTH_USER_MODEL = "accounts.User"
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+ROOT_URLCONF = "waver.config.urls"
+WSGI_APPLICATION = "waver.config.wsgi.application"
+
+LOCAL_APPS = [
+    "waver.core",
+    "waver.accounts",
+    "waver.studies",
+    "waver.consent",
+    "waver.recordings",
+    "annotation",
+    "waver.datasets",
+    "waver.website",
+    "waver.stack",
+    "waver.demo",
+]
+INSTALLED_APPS = [
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "whitenoise.runserver_nostatic",
+    "django.contrib.staticfiles",
+    "django_htmx",
+    *LOCAL_APPS,
+]
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
+]
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+
+# Label Studio runs on the same host name in the embedded stack, and cookies ignore ports:
+# the two must not share cookie names.
+SESSION_COOKIE_NAME = "waver_session"
+CSRF_COOKIE_NAME = "waver_csrf"
+SESSION_COOKIE_AGE = 12 * 3600
+SESSION_COOKIE_SAMESITE = "Lax"
+X_FRAME_OPTIONS = "DENY"
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": ["'self'"],
+        "img-src": ["'self'", "data:"],
+        "style-src": ["'self'", "'unsafe-inline'"],
+        "script-src": ["'self'"],
+        "media-src": ["'self'"],
+        "object-src": ["'none'"],
+        "base-uri": ["'none'"],
+        "frame-ancestors": ["'none'"],
+        "form-action": ["'self'"],
+    }
+}
+
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in (
+        "UserAttributeSimilarityValidator",
+        "MinimumLengthValidator",
+        "CommonPasswordValidator",
+        "NumericPasswordValidator",
+    )
+]
+LOGIN_URL = "/sign-in/"
+LOGIN_REDIRECT_URL = "/"
+LOGOUT_REDIRECT_URL = "/sign-in/"
+
+LANGUAGE_CODE = "en-gb"
+TIME_ZONE = "UTC"
+USE_TZ = True
+STATIC_URL = "/static/"
+STATIC_ROOT = VAR / "static"
+WHITENOISE_USE_FINDERS = True
+
+# Where bytes live: only waver.core.storage reads these.
+WAVER_STORAGE = {"backend": "folder", "folder": VAR / "storage"}
+WAVER_SCRATCH = VAR / "scratch"
+WAVER_MODELS = VAR / "models"
+WAVER_RELEASES = VAR / "releases"
+
+# Addresses of the two web servers as a browser sees them.
+WAVER_PORT = int(os.environ.get("WAVER_PORT", "8000"))
+WAVER_URL = os.environ.get("WAVER_URL", f"http://127.0.0.1:{WAVER_PORT}")
+LABEL_STUDIO_PORT = int(os.environ.get("WAVER_LABEL_STUDIO_PORT", "8081"))
+LABEL_STUDIO_URL = os.environ.get("WAVER_LABEL_STUDIO_URL", f"http://127.0.0.1:{LABEL_STUDIO_PORT}")
+LABEL_STUDIO_PYTHON = Path(
+    os.environ.get("WAVER_LABEL_STUDIO_PYTHON", ROOT / ".venv-label-studio" / "bin" / "python")
+)
+# The address at which Label Studio's guard reaches Waver's internal endpoints.
+WAVER_INTERNAL_URL = os.environ.get("WAVER_INTERNAL_URL", f"http://127.0.0.1:{WAVER_PORT}")
+
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_ACKS_LATE = False
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_WORKER_ENABLE_REMOTE_CONTROL = False
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_TASK_DEFAULT_QUEUE = "io"
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BEAT_SCHEDULE_FILENAME = str(VAR / "run" / "beat")
+CELERY_BEAT_SCHEDULE = {
+    "send lost jobs again, every 5 seconds": {
+        "task": "workers.reconcile",
+        "schedule": 5.0,
+        "options": {"queue": "io", "expires": 5},
+    },
+}
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["stderr"], "level": os.environ.get("WAVER_LOG_LEVEL", "INFO")},
+}

@@ -1,0 +1,30 @@
+"""Tests: a throw-away PostgreSQL started by tests/conftest.py, no broker, fast passwords."""
+
+import os
+import tempfile
+from pathlib import Path
+
+from .base import *  # noqa: F403
+
+SECRET_KEY = "tests only"  # noqa: S105
+LABEL_STUDIO_SERVICE_TOKEN = "tests-service-token"  # noqa: S105
+LABEL_STUDIO_GUARD_SECRET = "tests-guard-secret"  # noqa: S105
+LABEL_STUDIO_WEBHOOK_SECRET = "tests-webhook-secret"  # noqa: S105
+RELEASE_SIGNING_KEY = "tests-signing-key"
+
+DATABASES = {
+    "default": {
+        "ENGINE": "django.db.backends.postgresql",
+        "NAME": "waver",
+        "USER": "waver",
+        "HOST": os.environ.get("WAVER_PGHOST", "/nonexistent"),
+    }
+}
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+# The memory broker keeps wake-up calls inside the process: tests run jobs by hand.
+CELERY_BROKER_URL = "memory://"
+_scratch = Path(os.environ.get("WAVER_TEST_VAR") or tempfile.gettempdir()) / "waver-tests"
+WAVER_STORAGE = {"backend": "folder", "folder": _scratch / "storage"}
+WAVER_SCRATCH = _scratch / "scratch"
+WAVER_RELEASES = _scratch / "releases"
+STORAGES = {"staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}}

@@ -1,0 +1,8 @@
+from django.apps import AppConfig
+
+
+class ConsentConfig(AppConfig):
+    """Waver's consent."""
+
+    name = "waver.consent"
+    label = "consent"

@@ -1,0 +1,8 @@
+from django.apps import AppConfig
+
+
+class CoreConfig(AppConfig):
+    """Waver's core."""
+
+    name = "waver.core"
+    label = "core"

@@ -1,0 +1,59 @@
+"""Who holds personal data: each app registers a holder, so that a withdrawal reaches them all.
+
+`consent` stands below the apps that hold recordings and labels and cannot know them. Each of them
+registers one holder here when Django starts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+from uuid import UUID
+
+
+@dataclass(frozen=True)
+class Held:
+    """One thing that is held about a participant: what it is, its id, and where it lies."""
+
+    kind: str
+    object_id: str
+    where: str
+
+
+class Holder(Protocol):
+    """What an app does with the data it holds about one participant."""
+
+    name: str
+    models: tuple[str, ...]
+
+    def list(self, participant_id: UUID) -> list[Held]:
+        """List everything held about the participant."""
+
+    def quarantine(self, participant_id: UUID) -> None:
+        """Stop every use at once; nothing is lost yet."""
+
+    def erase(self, participant_id: UUID) -> None:
+        """Remove it for good. May be called again after a crash and then finishes the rest."""
+
+    def verify_absent(self, participant_id: UUID) -> list[Held]:
+        """Look again and list what is still there: empty when the erasure is complete."""
+
+
+_holders: dict[str, Holder] = {}
+
+
+def register(holder: Holder) -> None:
+    """Register an app's holder, once, from its AppConfig.ready(). Raises ValueError when twice."""
+    if holder.name in _holders and type(_holders[holder.name]) is not type(holder):
+        raise ValueError(f"Two holders are called “{holder.name}”. Each app registers one.")
+    _holders[holder.name] = holder
+
+
+def all_holders() -> tuple[Holder, ...]:
+    """Give every holder, the topmost app first: labels go before the media they point to."""
+    return tuple(reversed(_holders.values()))
+
+
+def models_with_holder() -> frozenset[str]:
+    """Give the labels (`app.Model`) of the models that a holder says it is responsible for."""
+    return frozenset(label for holder in _holders.values() for label in holder.models)

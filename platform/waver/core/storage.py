@@ -1,0 +1,215 @@
+"""Where bytes live: the one interface that every caller uses.
+
+`put`, `open_range`, `materialise`, `erase`. Bytes are addressed by their SHA-256. No caller ever
+sees a path that it could keep: `materialise` lends one, inside a `with` block.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from django.conf import settings
+from django.db.models import F
+from django.utils import timezone
+
+from waver.core.errors import IntegrityProblem, Missing
+from waver.core.models import Blob
+
+CHUNK = 1 << 20
+
+
+@dataclass(frozen=True)
+class Stored:
+    """What `put` stored: the SHA-256 (hex) and the size in bytes."""
+
+    sha256: str
+    size: int
+
+
+class Backend(Protocol):
+    """What a place for bytes must be able to do."""
+
+    def put(self, source: Path, *, sha256: str) -> None:
+        """Store the file whole or not at all; storing the same bytes again changes nothing."""
+
+    def open_range(self, sha256: str, *, start: int, length: int) -> Iterator[bytes]:
+        """Yield `length` bytes from `start`."""
+
+    def fetch(self, sha256: str, *, to: Path) -> None:
+        """Make the file `to` hold the bytes."""
+
+    def erase(self, sha256: str) -> None:
+        """Remove the bytes; removing what is not there is no error."""
+
+    def exists(self, sha256: str) -> bool:
+        """Tell whether the bytes are there."""
+
+
+class Folder:
+    """Bytes in a folder of this machine: `ab/cd/<sha256>`."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def _path(self, sha256: str) -> Path:
+        return self.root / sha256[:2] / sha256[2:4] / sha256
+
+    def put(self, source: Path, *, sha256: str) -> None:
+        """Copy to an attempt-named file, flush it to the disk, rename it into place."""
+        target = self._path(sha256)
+        if target.exists():
+            return
+        target.parent.mkdir(parents=True, exist_ok=True)
+        handle, draft = tempfile.mkstemp(dir=target.parent, prefix=".draft-")
+        try:
+            with os.fdopen(handle, "wb") as out, source.open("rb") as data:
+                shutil.copyfileobj(data, out, CHUNK)
+                out.flush()
+                os.fsync(out.fileno())
+            os.chmod(draft, 0o400)
+            os.replace(draft, target)
+        except BaseException:
+            Path(draft).unlink(missing_ok=True)
+            raise
+
+    def open_range(self, sha256: str, *, start: int, length: int) -> Iterator[bytes]:
+        """Read in chunks of 1 MiB."""
+        with self._path(sha256).open("rb") as data:
+            data.seek(start)
+            left = length
+            while left > 0 and (chunk := data.read(min(CHUNK, left))):
+                left -= len(chunk)
+                yield chunk
+
+    def fetch(self, sha256: str, *, to: Path) -> None:
+        """Link where the file system can, copy elsewhere."""
+        try:
+            os.link(self._path(sha256), to)
+        except OSError:
+            shutil.copyfile(self._path(sha256), to)
+
+    def erase(self, sha256: str) -> None:
+        """Unlink the file."""
+        self._path(sha256).unlink(missing_ok=True)
+
+    def exists(self, sha256: str) -> bool:
+        """Look for the file."""
+        return self._path(sha256).exists()
+
+
+def backend() -> Backend:
+    """Give the place for bytes that the settings name."""
+    return Folder(Path(settings.WAVER_STORAGE["folder"]))
+
+
+def digest(path: Path) -> Stored:
+    """Read a file once and give its SHA-256 and size."""
+    total = hashlib.sha256()
+    size = 0
+    with path.open("rb") as data:
+        while chunk := data.read(CHUNK):
+            total.update(chunk)
+            size += len(chunk)
+    return Stored(sha256=total.hexdigest(), size=size)
+
+
+def put(source: Path) -> Stored:
+    """Store a file's bytes. The caller takes a reference (`acquire`) in its own transaction.
+
+    Bytes without a reference are swept later, so a crash between the two leaves nothing behind.
+    """
+    stored = digest(source)
+    backend().put(source, sha256=stored.sha256)
+    return stored
+
+
+def acquire(stored: Stored) -> Blob:
+    """Take a reference to stored bytes, inside the caller's transaction.
+
+    Raises IntegrityProblem when the bytes are not there.
+    """
+    if not backend().exists(stored.sha256):
+        raise IntegrityProblem(
+            f"The bytes {stored.sha256[:12]} are not in the storage, so nothing may refer to them. "
+            "Store them again."
+        )
+    blob, _ = Blob.objects.get_or_create(sha256=stored.sha256, defaults={"size": stored.size})
+    Blob.objects.filter(pk=blob.pk).update(references=F("references") + 1, erased_at=None)
+    blob.refresh_from_db()
+    return blob
+
+
+def release(blob: Blob) -> None:
+    """Give a reference back; the last one erases the bytes."""
+    Blob.objects.filter(pk=blob.pk, references__gt=0).update(references=F("references") - 1)
+    blob.refresh_from_db()
+    if blob.references == 0:
+        erase(blob)
+
+
+def open_range(blob: Blob, *, start: int = 0, length: int | None = None) -> Iterator[bytes]:
+    """Yield the bytes from `start`, `length` of them or all that are left.
+
+    Raises Missing when the bytes were erased or lost.
+    """
+    _require(blob)
+    wanted = blob.size - start if length is None else min(length, blob.size - start)
+    return backend().open_range(blob.sha256, start=start, length=max(0, wanted))
+
+
+@contextmanager
+def materialise(blob: Blob, *, suffix: str = "") -> Iterator[Path]:
+    """Lend a read-only path to the bytes, alone in a folder of its own, until the block ends.
+
+    Raises Missing when the bytes were erased or lost.
+    """
+    _require(blob)
+    scratch = Path(settings.WAVER_SCRATCH)
+    scratch.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix="lent-", dir=scratch))
+    try:
+        path = folder / f"input{suffix}"
+        backend().fetch(blob.sha256, to=path)
+        yield path
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def workspace(name: str) -> Iterator[Path]:
+    """Give an empty folder named for one attempt, removed when the block ends."""
+    scratch = Path(settings.WAVER_SCRATCH)
+    scratch.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=scratch))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def erase(blob: Blob) -> None:
+    """Remove the bytes for good and say so on the row; every reader gets Missing from then on."""
+    Blob.objects.filter(pk=blob.pk).update(references=0, erased_at=timezone.now())
+    backend().erase(blob.sha256)
+    blob.refresh_from_db()
+
+
+def verify_absent(blob: Blob) -> bool:
+    """Tell whether the bytes are really gone."""
+    return not backend().exists(blob.sha256)
+
+
+def _require(blob: Blob) -> None:
+    if blob.erased_at is not None or not backend().exists(blob.sha256):
+        raise Missing(
+            f"The stored bytes {blob.sha256[:12]} are no longer there: they were erased. "
+            "Reload the page to see what is left."
+        )

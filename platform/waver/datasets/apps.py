@@ -1,0 +1,8 @@
+from django.apps import AppConfig
+
+
+class DatasetsConfig(AppConfig):
+    """Waver's datasets."""
+
+    name = "waver.datasets"
+    label = "datasets"

@@ -1,0 +1,221 @@
+"""Recordings, the assets made from them, the stages that made these, and what was found."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+from django.db import models
+from django.db.models import F, Q
+
+from waver.consent.models import Participant
+from waver.core.models import Blob, Row
+from waver.studies.models import Prompt, Study
+
+
+class Take(Row):
+    """One participant answering one prompt once: the group that several views share."""
+
+    participant = models.ForeignKey(Participant, on_delete=models.PROTECT, related_name="takes")
+    prompt = models.ForeignKey(Prompt, null=True, blank=True, on_delete=models.PROTECT)
+    recorded_at = models.DateTimeField()  # from the manifest, never from a file's time stamp
+    capture_condition = models.CharField(max_length=120, blank=True)
+
+
+class Recording(Row):
+    """One view of a take. Its clock is the proxy's: microseconds, 0 at the first frame."""
+
+    class State(models.TextChoices):
+        RECEIVED = "received", "Received"
+        PROCESSING = "processing", "Being prepared"
+        READY = "ready", "Ready for annotation"
+        ATTENTION = "attention", "Needs a decision"
+        FAILED = "failed", "Could not be prepared"
+        REFUSED = "refused", "Not covered by consent"
+
+    class View(models.TextChoices):
+        WEBCAM = "webcam", "Webcam"
+        SECOND_CAMERA = "second_camera", "Second camera"
+        DEPTH = "depth", "Depth camera"
+        PHYSIOLOGY = "physiology", "Physiology"
+
+    study = models.ForeignKey(Study, on_delete=models.PROTECT, related_name="recordings")
+    take = models.ForeignKey(Take, on_delete=models.PROTECT, related_name="recordings")
+    view = models.CharField(max_length=16, choices=View.choices, default=View.WEBCAM)
+    state = models.CharField(max_length=12, choices=State.choices, default=State.RECEIVED)
+    # What the researcher must know: sentences, newest last (no sound, two people, ...).
+    notes = models.JSONField(default=list)
+    error = models.TextField(blank=True)
+    original_name = models.CharField(max_length=255)  # personal data: never shown to raters
+    original_sha256 = models.CharField(max_length=64)
+    is_synthetic = models.BooleanField(default=False)
+    # Of the proxy, once it is made.
+    duration_us = models.BigIntegerField(null=True, blank=True)
+    frame_count = models.PositiveIntegerField(null=True, blank=True)
+    rate_numerator = models.PositiveIntegerField(null=True, blank=True)
+    rate_denominator = models.PositiveIntegerField(null=True, blank=True)
+    width = models.PositiveIntegerField(null=True, blank=True)
+    height = models.PositiveIntegerField(null=True, blank=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["study", "original_sha256"], name="recording_not_twice_in_a_study"
+            )
+        ]
+        indexes = [models.Index(fields=["study", "state"], name="recording_study_state")]
+
+    @property
+    def rate(self) -> Fraction | None:
+        """Frames per second of the proxy, exact; None before the proxy is made."""
+        if self.rate_numerator is None or self.rate_denominator is None:
+            return None
+        return Fraction(self.rate_numerator, self.rate_denominator)
+
+    @property
+    def participant(self) -> Participant:
+        """Whose recording it is."""
+        return self.take.participant
+
+
+class Asset(Row):
+    """Bytes that belong to a recording, and exactly how they were made."""
+
+    class Kind(models.TextChoices):
+        ORIGINAL = "original"
+        PROXY = "proxy"
+        FRAME_MAP = "frame_map"
+        AUDIO_NATIVE = "audio_native"
+        AUDIO_16K = "audio_16k"
+        WAVEFORM = "waveform"
+        LANDMARKS = "landmarks"
+        CROPS = "crops"
+        CROP_INDEX = "crop_index"
+        CONTACT_SHEET = "contact_sheet"
+        SPEECH = "speech"
+        TRANSCRIPT = "transcript"
+        FEATURES = "features"
+
+    recording = models.ForeignKey(Recording, on_delete=models.PROTECT, related_name="assets")
+    kind = models.CharField(max_length=16, choices=Kind.choices)
+    blob = models.ForeignKey(Blob, on_delete=models.PROTECT, related_name="assets")
+    media_type = models.CharField(max_length=80)
+    # {"stage": name, "version": n, "inputs": [sha256], "tools": {...}, "parameters": {...}}
+    made_by = models.JSONField(default=dict)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["recording", "kind"], name="asset_one_of_a_kind")
+        ]
+
+
+class Stage(Row):
+    """One step of a recording's processing. Same inputs and version: it is not done again."""
+
+    class State(models.TextChoices):
+        WAITING = "waiting"
+        RUNNING = "running"
+        DONE = "done"
+        FAILED = "failed"
+        REFUSED = "refused"
+
+    recording = models.ForeignKey(Recording, on_delete=models.CASCADE, related_name="stages")
+    name = models.CharField(max_length=40)
+    version = models.PositiveIntegerField()
+    state = models.CharField(max_length=12, choices=State.choices, default=State.WAITING)
+    inputs_sha256 = models.CharField(max_length=64, blank=True)
+    figures = models.JSONField(default=dict)
+    error = models.TextField(blank=True)
+    started_at = models.DateTimeField(null=True, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+    runs = models.PositiveIntegerField(default=0)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["recording", "name"], name="stage_once_per_recording")
+        ]
+
+
+class FaceTrack(Row):
+    """One person seen in a recording, from first to last frame."""
+
+    recording = models.ForeignKey(Recording, on_delete=models.CASCADE, related_name="face_tracks")
+    number = models.PositiveIntegerField()
+    start_us = models.BigIntegerField()
+    end_us = models.BigIntegerField()
+    usable_share = models.FloatField()
+    mean_score = models.FloatField()
+    is_participant = models.BooleanField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["recording", "number"], name="track_number_unique"),
+            models.UniqueConstraint(
+                fields=["recording"],
+                condition=Q(is_participant=True),
+                name="track_one_participant",
+            ),
+            models.CheckConstraint(
+                condition=Q(end_us__gt=F("start_us")), name="track_span_forward"
+            ),
+        ]
+
+
+class ModelCard(Row):
+    """A model or rule that marks recordings: what it is, exactly which one, on what terms."""
+
+    code = models.SlugField(max_length=60)
+    version = models.CharField(max_length=40)
+    kind = models.CharField(max_length=20)
+    describes = models.TextField()
+    licence = models.CharField(max_length=80)
+    sha256 = models.CharField(max_length=64)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["code", "version"], name="card_version_unique")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.code} {self.version}"
+
+
+class ModelRun(Row):
+    """One model or rule applied to one recording."""
+
+    card = models.ForeignKey(ModelCard, on_delete=models.PROTECT, related_name="runs")
+    recording = models.ForeignKey(Recording, on_delete=models.CASCADE, related_name="model_runs")
+    coverage = models.FloatField()  # share of the recording that the model could judge
+    seconds = models.FloatField()
+    device = models.CharField(max_length=40)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["card", "recording"], name="run_once_per_card")
+        ]
+
+
+class CueCandidate(Row):
+    """A stretch in which a cue may show: a candidate for people to judge, never a label."""
+
+    run = models.ForeignKey(ModelRun, on_delete=models.CASCADE, related_name="candidates")
+    recording = models.ForeignKey(
+        Recording, on_delete=models.CASCADE, related_name="cue_candidates"
+    )
+    start_us = models.BigIntegerField()
+    end_us = models.BigIntegerField()
+    cue = models.CharField(max_length=40)
+    score = models.FloatField()
+    detail = models.CharField(max_length=200)
+
+    class Meta:
+        ordering = ["start_us"]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(end_us__gt=F("start_us")) & Q(start_us__gte=0),
+                name="candidate_span_forward",
+            ),
+            models.CheckConstraint(
+                condition=Q(score__gte=0) & Q(score__lte=1), name="candidate_score_0_to_1"
+            ),
+        ]
+        indexes = [models.Index(fields=["recording", "start_us"], name="candidate_recording")]

@@ -1,0 +1,8 @@
+from django.apps import AppConfig
+
+
+class WebsiteConfig(AppConfig):
+    """Waver's website."""
+
+    name = "waver.website"
+    label = "website"
