@@ -1,0 +1,260 @@
+"""Following several faces through a video: stable ids through crossings and short absences.
+
+Frame by frame, faces are assigned to tracks at the least total cost (Kuhn and Munkres), where the
+cost of a pair combines the overlap with the box that the track's motion predicts and the distance
+to it. A track that is not seen coasts along its slowing motion; after MAX_ABSENCE_SECONDS it ends
+and a face that comes back is a new track. What lies between two sightings of a track is filled by
+straight lines when it is short, and stays empty (absent) when it is not.
+"""
+
+from __future__ import annotations
+
+import math
+from array import array
+from dataclasses import dataclass, field
+from fractions import Fraction
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from workers.faces.align import is_mirrored
+from workers.faces.detectors import Detections, overlap
+from workers.faces.errors import FaceError
+
+Floats = NDArray[np.float32]
+Doubles = NDArray[np.float64]
+
+START_SCORE = 0.5
+MAX_ABSENCE_SECONDS = Fraction(5)
+MAX_GAP_SECONDS = Fraction(1, 4)
+SMOOTHING_SECONDS = Fraction(1, 4)
+# A face may be this many of its own sizes from where it was expected; each second of absence adds
+# to it, up to a limit.
+REACH = 0.8
+REACH_PER_SECOND = 0.8
+REACH_LIMIT = 2.0
+# From one sighting to the next a face may at most grow or shrink by this factor.
+SIZE_FACTOR = 2.0
+# How much of the newest step enters the motion, and how much motion is left after a frame unseen.
+MOTION_SHARE = 0.4
+COASTING = 0.9
+# Fewer sightings than this are a flicker of the detector, not a person.
+MIN_SIGHTINGS = 3
+
+DETECTED, INTERPOLATED, ABSENT = 0, 1, 2
+
+
+@dataclass
+class Sightings:
+    """One face's sightings so far, in flat arrays so that an hour costs a few megabytes."""
+
+    track_id: int
+    frames: array[int] = field(default_factory=lambda: array("l"))
+    scores: array[float] = field(default_factory=lambda: array("f"))
+    places: array[float] = field(default_factory=lambda: array("f"))  # 4 box + 10 landmark values
+    motion: Doubles = field(default_factory=lambda: np.zeros(2))
+
+    def add(self, frame: int, box: Floats, score: float, landmarks: Floats) -> None:
+        """Append a sighting and learn the motion of the box's centre, pixels per frame."""
+        if self.frames:
+            step = (_centre(box) - _centre(self.last_box())) / (frame - self.frames[-1])
+            self.motion = (1 - MOTION_SHARE) * self.motion + MOTION_SHARE * step
+        self.frames.append(frame)
+        self.scores.append(score)
+        self.places.extend(box.tolist())
+        self.places.extend(landmarks.ravel().tolist())
+
+    def last_box(self) -> Floats:
+        """The box of the latest sighting."""
+        return np.array(self.places[-14:-10], dtype=np.float32)
+
+    def expected_box(self, frame: int) -> Floats:
+        """The latest box moved on along its motion, which fades while the face is not seen."""
+        unseen = frame - self.frames[-1]
+        travelled = (1 - COASTING**unseen) / (1 - COASTING)
+        shift = self.motion * travelled
+        return (self.last_box() + np.tile(shift, 2)).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class Track:
+    """One face over a span of frames, gaps filled, landmarks smoothed.
+
+    frames: (N,) int64, every frame from the first to the last sighting.
+    state: (N,) int8, DETECTED, INTERPOLATED or ABSENT.
+    scores: (N,) float32, NaN where not detected.
+    boxes: (N, 4) and landmarks: (N, 5, 2), float32 pixels, NaN where absent.
+    """
+
+    track_id: int
+    frames: NDArray[np.int64]
+    state: NDArray[np.int8]
+    scores: Floats
+    boxes: Floats
+    landmarks: Floats
+
+    def present(self) -> int:
+        """The number of frames in which the face has a place, seen or interpolated."""
+        return int(np.count_nonzero(self.state != ABSENT))
+
+    def at(self, frame: int) -> int | None:
+        """The row of a frame in which the face has a place, or None."""
+        row = frame - int(self.frames[0])
+        inside = 0 <= row < len(self.frames) and self.state[row] != ABSENT
+        return row if inside else None
+
+
+class Tracker:
+    """Collects the detections of one frame after the other into tracks."""
+
+    def __init__(self, *, rate: Fraction) -> None:
+        if rate <= 0:
+            raise FaceError(f"A video's frame rate must be above 0, not {rate}.")
+        self.rate = rate
+        self.active: list[Sightings] = []
+        self.ended: list[Sightings] = []
+        self._next_id = 1
+        self._last_frame = -1
+
+    def add(self, frame: int, found: Detections) -> None:
+        """Take in the faces of a frame; frames must come in rising order, some may be left out."""
+        if frame <= self._last_frame:
+            raise FaceError(f"Frame {frame} came after frame {self._last_frame}.")
+        self._last_frame = frame
+        self._end_the_long_unseen(frame)
+        # A slip of the detector that puts the mouth above the eyes is no sighting.
+        usable = [i for i in range(len(found)) if not is_mirrored(found.landmarks[i])]
+        taken: set[int] = set()
+        for track, i in self._assign(frame, found, usable):
+            track.add(frame, found.boxes[i], float(found.scores[i]), found.landmarks[i])
+            taken.add(i)
+        for i in usable:
+            if i not in taken and found.scores[i] >= START_SCORE:
+                track = Sightings(self._next_id)
+                self._next_id += 1
+                track.add(frame, found.boxes[i], float(found.scores[i]), found.landmarks[i])
+                self.active.append(track)
+
+    def finish(self, *, min_sightings: int = MIN_SIGHTINGS) -> list[Track]:
+        """All tracks that were seen often enough, filled and smoothed, in order of appearance."""
+        kept = [s for s in self.ended + self.active if len(s.frames) >= min_sightings]
+        kept.sort(key=lambda s: (s.frames[0], s.track_id))
+        return [complete(s, rate=self.rate) for s in kept]
+
+    def _end_the_long_unseen(self, frame: int) -> None:
+        limit = MAX_ABSENCE_SECONDS * self.rate
+        self.ended += [s for s in self.active if frame - s.frames[-1] > limit]
+        self.active = [s for s in self.active if frame - s.frames[-1] <= limit]
+
+    def _assign(
+        self, frame: int, found: Detections, usable: list[int]
+    ) -> list[tuple[Sightings, int]]:
+        from scipy.optimize import linear_sum_assignment
+
+        if not self.active or not usable:
+            return []
+        impossible = 1e6
+        costs = np.full((len(self.active), len(usable)), impossible)
+        for row, track in enumerate(self.active):
+            expected = track.expected_box(frame)
+            unseen = float((frame - track.frames[-1] - 1) / self.rate)
+            for column, i in enumerate(usable):
+                cost = _cost(expected, found.boxes[i], unseen)
+                if cost is not None:
+                    costs[row, column] = cost
+        rows, columns = linear_sum_assignment(costs)
+        pairs = zip(rows, columns, strict=True)
+        return [(self.active[r], usable[c]) for r, c in pairs if costs[r, c] < impossible]
+
+
+def max_gap_frames(rate: Fraction) -> int:
+    """The longest run of unseen frames that is filled: MAX_GAP_SECONDS, rounded down."""
+    return math.floor(MAX_GAP_SECONDS * rate)
+
+
+def complete(sightings: Sightings, *, rate: Fraction) -> Track:
+    """Fill a track's short gaps by straight lines and smooth its landmarks.
+
+    A run of at most `max_gap_frames(rate)` unseen frames between two sightings is interpolated
+    from both sides; a longer run stays absent over its whole length.
+    """
+    seen = np.array(sightings.frames, dtype=np.int64)
+    places = np.array(sightings.places, dtype=np.float64).reshape(-1, 14)
+    frames = np.arange(seen[0], seen[-1] + 1)
+    state = np.full(len(frames), ABSENT, dtype=np.int8)
+    state[seen - seen[0]] = DETECTED
+    limit = max_gap_frames(rate)
+    for before, after in pairwise(seen):
+        if 1 < after - before <= limit + 1:
+            state[before - seen[0] + 1 : after - seen[0]] = INTERPOLATED
+    filled = np.stack([np.interp(frames, seen, column) for column in places.T], axis=1)
+    filled[state == ABSENT] = np.nan
+    for first, end in runs(state != ABSENT):
+        filled[first:end, 4:] = smooth(filled[first:end, 4:], rate=rate)
+    scores = np.full(len(frames), np.nan, dtype=np.float32)
+    scores[seen - seen[0]] = np.array(sightings.scores, dtype=np.float32)
+    return Track(
+        track_id=sightings.track_id,
+        frames=frames,
+        state=state,
+        scores=scores,
+        boxes=filled[:, :4].astype(np.float32),
+        landmarks=filled[:, 4:].reshape(-1, 5, 2).astype(np.float32),
+    )
+
+
+def smooth(values: Doubles, *, rate: Fraction) -> Doubles:
+    """Savitzky-Golay smoothing along the first axis: a parabola over SMOOTHING_SECONDS.
+
+    The window is the odd number of frames nearest above that time, at least 5; values shorter than
+    the window are returned as they are.
+    """
+    from scipy.signal import savgol_filter
+
+    window = max(5, 2 * (math.floor(SMOOTHING_SECONDS * rate) // 2) + 1)
+    if len(values) < window:
+        return values
+    smoothed: Doubles = savgol_filter(values, window, polyorder=2, axis=0, mode="interp")
+    return smoothed
+
+
+def runs(flags: NDArray[np.bool_]) -> list[tuple[int, int]]:
+    """The half-open spans [first, end) in which a one-dimensional array of flags is true."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], flags, [False]]).astype(np.int8)))
+    return [(int(a), int(b)) for a, b in zip(edges[0::2], edges[1::2], strict=True)]
+
+
+def choose_participant(tracks: list[Track], *, width: int, height: int) -> Track | None:
+    """The track that is the largest, the longest and the most central, as one product.
+
+    size: square root of the median box area over the picture's area. presence: frames with a place.
+    centrality: 1 less half the distance of the median box centre from the picture's centre, in
+    half diagonals. Ties go to the earlier track. None when there are no tracks.
+    """
+
+    def prominence(track: Track) -> float:
+        boxes = track.boxes[track.state != ABSENT].astype(np.float64)
+        sides = boxes[:, 2:] - boxes[:, :2]
+        size = float(np.sqrt(np.median(sides[:, 0] * sides[:, 1]) / (width * height)))
+        middle = np.median((boxes[:, :2] + boxes[:, 2:]) / 2, axis=0)
+        away = float(np.hypot(middle[0] - width / 2, middle[1] - height / 2))
+        return size * track.present() * (1 - away / math.hypot(width, height))
+
+    return max(tracks, key=lambda t: (prominence(t), -t.track_id), default=None)
+
+
+def _cost(expected: Floats, box: Floats, unseen_seconds: float) -> float | None:
+    """Cost of taking `box` for the face expected at `expected`; None when it cannot be."""
+    sizes = [math.sqrt(max(1.0, float((b[2] - b[0]) * (b[3] - b[1])))) for b in (expected, box)]
+    if not 1 / SIZE_FACTOR <= sizes[1] / sizes[0] <= SIZE_FACTOR:
+        return None
+    away = float(np.linalg.norm(_centre(box) - _centre(expected))) / max(sizes)
+    if away > min(REACH + REACH_PER_SECOND * unseen_seconds, REACH_LIMIT):
+        return None
+    change = abs(math.log(sizes[1] / sizes[0]))
+    return (1 - overlap(expected, box)) + away + change
+
+
+def _centre(box: Floats) -> Doubles:
+    return np.array([box[0] + box[2], box[1] + box[3]], dtype=np.float64) / 2
