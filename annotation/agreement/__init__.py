@@ -1,0 +1,36 @@
+"""Agreement between raters: numpy in, numbers out; no Django, so that a notebook can use it.
+
+ratings = Ratings.from_long(unit, rater, value, scale="nominal", values=["no", "yes"],
+                            cluster=participant)
+stats = sufficient(ratings)                      # or sufficient(segments.runs("ah"))
+coefficients(stats).alpha                        # a float, or Undefined(reason)
+interval(stats, "alpha", method="bca", resamples=2000, seed=7)
+cross_check(ratings)                             # the same alpha by the krippendorff package
+"""
+
+from annotation.agreement.coefficients import coefficients
+from annotation.agreement.crosscheck import cross_check
+from annotation.agreement.intervals import compare, interval
+from annotation.agreement.raters import leave_one_rater_out, pairwise
+from annotation.agreement.ratings import Ratings
+from annotation.agreement.results import Coefficients, Interval, Undefined
+from annotation.agreement.segments import GAP, Runs, Segments
+from annotation.agreement.statistics import SufficientStatistics, sufficient
+
+__all__ = [
+    "GAP",
+    "Coefficients",
+    "Interval",
+    "Ratings",
+    "Runs",
+    "Segments",
+    "SufficientStatistics",
+    "Undefined",
+    "coefficients",
+    "compare",
+    "cross_check",
+    "interval",
+    "leave_one_rater_out",
+    "pairwise",
+    "sufficient",
+]

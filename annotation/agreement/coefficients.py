@@ -1,0 +1,283 @@
+"""Coefficients of agreement as functions of the additive statistics.
+
+Sources: K. Krippendorff, Content Analysis, 4th ed. 2019, ch. 12 (alpha; q); K. L. Gwet, Handbook
+of Inter-Rater Reliability, 4th ed. 2014 (AC1, AC2, weights, missing ratings); J. L. Fleiss 1971
+(kappa); R. L. Brennan and D. J. Prediger 1981 (uniform chance; PABAK for two categories);
+S. Cicchetti and A. Feinstein 1990 (specific agreement).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from annotation.agreement.results import Coefficients, Undefined, Value
+from annotation.agreement.statistics import SufficientStatistics
+
+Float64 = npt.NDArray[np.float64]
+
+NO_PAIRS, NO_VARIATION, ABSENT = 1, 2, 3
+_REASONS = {NO_PAIRS: "no_pairs", NO_VARIATION: "no_variation", ABSENT: "absent"}
+
+SIMPLE_FIELDS = ("alpha", "fleiss", "gwet", "pabak", "percent")
+CATEGORY_FIELDS = ("alpha_by_category", "specific")
+NEEDS_ALL_CLUSTERS = ("fleiss", "gwet")
+"""Fields that also use units with a single rating; the others know pairs only."""
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """Sums over clusters, for one or many resamples at once (leading axis B).
+
+    `coincidences`, `agreement`  (B, V, V) symmetric; `prevalence` (B, V); the rest (B,).
+    """
+
+    coincidences: Float64
+    agreement: Float64
+    prevalence: Float64
+    paired_weight: Float64
+    rated_weight: Float64
+
+    @classmethod
+    def from_rows(cls, rows: Float64, values: int) -> Totals:
+        """From sums of table rows, shape (B, width).
+
+        What is smaller than a millionth of a millionth of the data is what rounding left of a
+        subtraction; it becomes a true zero, so that "absent" stays recognisable.
+        """
+        rows = np.where(np.abs(rows) < 1e-12 * rows[:, -3:-2], 0.0, rows)
+        triangle = values * (values + 1) // 2
+        return cls(
+            coincidences=_symmetric(rows[:, :triangle], values),
+            agreement=_symmetric(rows[:, triangle : 2 * triangle], values),
+            prevalence=rows[:, 2 * triangle : 2 * triangle + values],
+            paired_weight=rows[:, -4],
+            rated_weight=rows[:, -3],
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """Values of one field for B resamples: `value` is meaningful where `problem` is 0."""
+
+    value: Float64
+    problem: npt.NDArray[np.int8]
+
+    def first(self) -> Value:
+        """The single value as a float or `Undefined`."""
+        if self.problem[0]:
+            return Undefined(_REASONS[int(self.problem[0])])
+        return float(self.value[0])
+
+
+def coefficients(stats: SufficientStatistics) -> Coefficients:
+    """All coefficients of these statistics; each a float or `Undefined`, see `Coefficients`."""
+    rows = stats.table.sum(axis=0, keepdims=True)
+
+    def of(field: str, category: Any = None) -> Value:
+        return evaluator(stats, field, category)(rows).first()
+
+    units = float(rows[0, -2])
+    return Coefficients(
+        alpha=of("alpha"),
+        alpha_by_category=MappingProxyType({v: of("alpha_by_category", v) for v in stats.values}),
+        fleiss=of("fleiss"),
+        gwet=of("gwet"),
+        pabak=of("pabak"),
+        percent=of("percent"),
+        specific=MappingProxyType({v: of("specific", v) for v in stats.values}),
+        n_units=units,
+        n_clusters=int(np.count_nonzero(stats.table[:, -2] > 0)),
+    )
+
+
+def evaluator(
+    stats: SufficientStatistics, field: str, category: Any = None
+) -> Callable[[Float64], Outcome]:
+    """The function that turns sums of table rows, shape (B, width), into B values of `field`.
+
+    category: which value, for "alpha_by_category" and "specific".
+    Raises ValueError for an unknown field or category.
+    """
+    size = len(stats.values)
+    if field in SIMPLE_FIELDS:
+        function = {
+            "alpha": lambda totals: _alpha(totals, stats),
+            "fleiss": lambda totals: _fleiss(totals, stats),
+            "gwet": lambda totals: _gwet(totals, stats),
+            "pabak": lambda totals: _uniform_chance(totals, stats),
+            "percent": _percent,
+        }[field]
+    elif field in CATEGORY_FIELDS:
+        if category not in stats.values:
+            raise ValueError(f"{field} needs one of the codebook's values, not {category!r}.")
+        index = stats.values.index(category)
+        chosen = _alpha_of_category if field == "alpha_by_category" else _specific
+
+        def function(totals: Totals) -> Outcome:
+            return chosen(totals, index)
+    else:
+        known = ", ".join((*SIMPLE_FIELDS, *CATEGORY_FIELDS))
+        raise ValueError(f"The field {field!r} is unknown; use one of {known}.")
+    return lambda rows: function(Totals.from_rows(rows, size))
+
+
+def _symmetric(triangle: Float64, size: int) -> Float64:
+    full = np.zeros((len(triangle), size, size))
+    first, second = np.triu_indices(size)
+    full[:, first, second] = triangle
+    full[:, second, first] = triangle
+    return full
+
+
+def _ratio(
+    top: Float64, bottom: Float64, *problems: tuple[int, npt.NDArray[np.bool_]]
+) -> tuple[Float64, npt.NDArray[np.int8]]:
+    """top / bottom where no problem applies; the first applying problem is kept."""
+    problem = np.zeros(len(top), dtype=np.int8)
+    for code, applies in problems:
+        problem[(problem == 0) & applies] = code
+    return np.where(problem, 0.0, top) / np.where(problem, 1.0, bottom), problem
+
+
+def _numbers(stats: SufficientStatistics) -> Float64:
+    return np.array([float(value) for value in stats.values])
+
+
+def difference(stats: SufficientStatistics, marginals: Float64) -> Float64:
+    """Krippendorff's squared difference between values; shape (B, V, V).
+
+    marginals: pairable values per category n_c, shape (B, V); only the ordinal scale uses them:
+    the difference of two ranks is the number of values between their middles.
+    """
+    size = len(stats.values)
+    if stats.scale == "nominal":
+        return np.broadcast_to(1.0 - np.eye(size), (len(marginals), size, size))
+    if stats.scale == "ordinal":
+        middle = np.cumsum(marginals, axis=1) - marginals / 2
+        return np.asarray((middle[:, :, None] - middle[:, None, :]) ** 2)
+    numbers = _numbers(stats)
+    gap = numbers[:, None] - numbers[None, :]
+    if stats.scale == "ratio":
+        total = numbers[:, None] + numbers[None, :]
+        gap = np.divide(gap, total, out=np.zeros_like(gap), where=total != 0)
+    return np.broadcast_to(gap**2, (len(marginals), size, size))
+
+
+def _alpha(totals: Totals, stats: SufficientStatistics) -> Outcome:
+    """alpha = 1 - (n - 1) sum O delta^2 / sum n_c n_k delta^2."""
+    marginals = totals.coincidences.sum(axis=2)
+    n = marginals.sum(axis=1)
+    delta = difference(stats, marginals)
+    observed = (totals.coincidences * delta).sum(axis=(1, 2))
+    expected = np.einsum("bc,bk,bck->b", marginals, marginals, delta)
+    lost, problem = _ratio(
+        (n - 1) * observed, expected, (NO_PAIRS, n <= 0), (NO_VARIATION, expected <= 0)
+    )
+    return Outcome(1 - lost, problem)
+
+
+def _alpha_of_category(totals: Totals, index: int) -> Outcome:
+    """Alpha after merging all other values: 1 - (n - 1)(n_k - O_kk) / (n_k (n - n_k))."""
+    marginals = totals.coincidences.sum(axis=2)
+    n, own = marginals.sum(axis=1), marginals[:, index]
+    split = own - totals.coincidences[:, index, index]
+    others = marginals.sum(axis=1, where=np.arange(marginals.shape[1]) != index)
+    lost, problem = _ratio(
+        (n - 1) * split,
+        own * others,
+        (NO_PAIRS, n <= 0),
+        (ABSENT, own <= 0),
+        (NO_VARIATION, others <= 0),
+    )
+    return Outcome(1 - lost, problem)
+
+
+def _specific(totals: Totals, index: int) -> Outcome:
+    """O_kk / n_k: given that one rater says k, how often another one does."""
+    own = totals.coincidences[:, index].sum(axis=1)
+    value, problem = _ratio(
+        totals.coincidences[:, index, index],
+        own,
+        (NO_PAIRS, totals.paired_weight <= 0),
+        (ABSENT, own <= 0),
+    )
+    return Outcome(value, problem)
+
+
+def _percent(totals: Totals) -> Outcome:
+    """Mean over units of the share of identical pairs."""
+    same = np.einsum("bcc->b", totals.agreement)
+    value, problem = _ratio(same, totals.paired_weight, (NO_PAIRS, totals.paired_weight <= 0))
+    return Outcome(value, problem)
+
+
+def weights(stats: SufficientStatistics) -> Float64:
+    """Gwet's agreement weights of the scale, shape (V, V), 1 on the diagonal.
+
+    nominal: identity; ordinal: 1 - C(|k-l|+1, 2) / C(V, 2); interval: quadratic;
+    ratio: 1 - ((k-l)/(k+l))^2 / ((max-min)/(max+min))^2.
+    """
+    size = len(stats.values)
+    if stats.scale == "nominal" or size == 1:
+        return np.eye(size)
+    if stats.scale == "ordinal":
+        steps = np.abs(np.subtract.outer(np.arange(size), np.arange(size)))
+        return np.asarray(1 - (steps + 1) * steps / (size * (size - 1)))
+    numbers = _numbers(stats)
+    if stats.scale == "interval":
+        return np.asarray(1 - (np.subtract.outer(numbers, numbers) / np.ptp(numbers)) ** 2)
+    total = np.add.outer(numbers, numbers)
+    gap = np.subtract.outer(numbers, numbers)
+    share = np.divide(gap, total, out=np.zeros_like(gap), where=total != 0)
+    widest = np.ptp(numbers) / (numbers.max() + numbers.min())
+    return np.asarray(1 - (share / widest) ** 2)
+
+
+def _beyond_chance(
+    totals: Totals, weight: Float64, chance: Float64, *, needs: npt.NDArray[np.bool_]
+) -> Outcome:
+    """(pa - pe) / (1 - pe) with pa the weighted share of agreeing pairs."""
+    problems = ((NO_PAIRS, totals.paired_weight <= 0), (NO_VARIATION, needs))
+    agreed, problem = _ratio(
+        (totals.agreement * weight).sum(axis=(1, 2)), totals.paired_weight, *problems
+    )
+    value, _ = _ratio(agreed - chance, 1 - chance, (NO_VARIATION, problem > 0))
+    return Outcome(value, problem)
+
+
+def _prevalence(totals: Totals) -> Float64:
+    rated = totals.rated_weight
+    return np.asarray(totals.prevalence / np.where(rated > 0, rated, 1.0)[:, None])
+
+
+def _varies(totals: Totals) -> npt.NDArray[np.bool_]:
+    return np.asarray(np.count_nonzero(totals.prevalence > 0, axis=1) > 1)
+
+
+def _fleiss(totals: Totals, stats: SufficientStatistics) -> Outcome:
+    """Chance: sum w_ck pi_c pi_k with the mean prevalences of all raters."""
+    weight, share = weights(stats), _prevalence(totals)
+    chance = np.einsum("bc,bk,ck->b", share, share, weight)
+    return _beyond_chance(totals, weight, chance, needs=~_varies(totals))
+
+
+def _gwet(totals: Totals, stats: SufficientStatistics) -> Outcome:
+    """Chance: sum w / (q (q - 1)) times sum pi (1 - pi), q the codebook's number of values."""
+    weight, share = weights(stats), _prevalence(totals)
+    size = len(stats.values)
+    scale = weight.sum() / (size * (size - 1)) if size > 1 else 0.0
+    chance = scale * (share * (1 - share)).sum(axis=1)
+    return _beyond_chance(totals, weight, chance, needs=~_varies(totals))
+
+
+def _uniform_chance(totals: Totals, stats: SufficientStatistics) -> Outcome:
+    """Chance: sum w / q^2, whatever was used; 2 p - 1 for two values (PABAK)."""
+    weight = weights(stats)
+    chance = np.full(len(totals.paired_weight), weight.sum() / len(stats.values) ** 2)
+    return _beyond_chance(totals, weight, chance, needs=chance >= 1)
