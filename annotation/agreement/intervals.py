@@ -149,9 +149,9 @@ def compare(
 def _side_by_side(a: SufficientStatistics, b: SufficientStatistics) -> list[Float64]:
     """Both tables with the same clusters in the same order, zero where one lacks a cluster."""
     position = {name: index for index, name in enumerate(dict.fromkeys(a.clusters + b.clusters))}
-    tables = []
+    tables: list[Float64] = []
     for stats in (a, b):
-        table = np.zeros((len(position), stats.table.shape[1]))
+        table: Float64 = np.zeros((len(position), stats.table.shape[1]))
         table[[position[name] for name in stats.clusters]] = stats.table
         tables.append(table)
     return tables

@@ -102,7 +102,7 @@ class Ratings:
             )
         if cluster is None:
             cluster_names: tuple[Hashable, ...] = unit_names
-            unit_cluster = np.arange(len(unit_names), dtype=np.int32)
+            unit_cluster: npt.NDArray[np.int32] = np.arange(len(unit_names), dtype=np.int32)
         else:
             cluster_names, cluster_index = _index(cluster)
             unit_cluster = _per_unit(cluster_index, unit_index, unit_names, "cluster")

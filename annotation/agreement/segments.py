@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
+
+from annotation.agreement.ratings import Scale
 
 GAP = "none"
 """The value of time that a rater who submitted the recording did not mark."""
@@ -34,7 +37,7 @@ class Runs:
     codes: npt.NDArray[np.int16]
     recording: npt.NDArray[np.int32]
 
-    scale = "nominal"
+    scale: ClassVar[Scale] = "nominal"
 
     @property
     def weight(self) -> npt.NDArray[np.float64]:

@@ -124,7 +124,8 @@ def sufficient(data: Ratings | Runs) -> SufficientStatistics:
     """
     if isinstance(data, Ratings):
         data.require_no_repeats()
-        counts, weight, units = data.counts(), data.unit_weight, np.ones(len(data.units))
+        counts, weight = data.counts(), data.unit_weight
+        units: Float64 = np.ones(len(data.units))
         names, cluster = data.clusters, data.unit_cluster
     else:
         counts, weight, units = data.counts(), data.weight, data.weight
