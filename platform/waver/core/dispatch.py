@@ -1,0 +1,53 @@
+"""Wake-up calls: the only messages that Waver sends through the broker.
+
+`waver` never imports the workers; it calls their task by name.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from celery import Celery
+
+log = logging.getLogger(__name__)
+
+WAKE_TASK = "workers.wake"
+RECONCILE_TASK = "workers.reconcile"
+
+
+def wake(queue: str) -> bool:
+    """Send one wake-up call to the workers of `queue`; return whether the broker took it.
+
+    A broker that is away is only logged: the row stands, and `reconcile` calls again.
+    """
+    try:
+        _producer().send_task(
+            WAKE_TASK,
+            args=[queue],
+            queue=queue,
+            retry=True,
+            retry_policy={"max_retries": 1, "interval_start": 0},
+        )
+    except _broker_errors():
+        log.warning("The broker did not take a wake-up call for %s.", queue, exc_info=True)
+        return False
+    return True
+
+
+@functools.cache
+def _producer() -> Celery:
+    """A Celery application that only sends, so that the web never imports the workers."""
+    from celery import Celery
+
+    app = Celery("waver-producer", set_as_current=False)
+    app.config_from_object("django.conf:settings", namespace="CELERY")
+    return app
+
+
+def _broker_errors() -> tuple[type[BaseException], ...]:
+    from kombu.exceptions import KombuError
+
+    return (*_producer().connection_for_write().recoverable_connection_errors, KombuError, OSError)

@@ -1,0 +1,6 @@
+"""What the workers do, one module per app: load a row, call a service, stop.
+
+Importing this package registers every handler. A new module is one line here.
+"""
+
+from workers.tasks import maintenance as maintenance
