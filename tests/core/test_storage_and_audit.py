@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from django.db import InternalError, IntegrityError, connection, transaction
+from django.db import IntegrityError, InternalError, connection, transaction
 
 from waver.core import audit, storage
 from waver.core.errors import Missing

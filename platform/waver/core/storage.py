@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Protocol
 
@@ -105,9 +106,71 @@ class Folder:
         return self._path(sha256).exists()
 
 
+class ObjectStore:
+    """Bytes in a bucket of an S3-compatible object store: `<sha256>`."""
+
+    def __init__(self, *, endpoint: str, bucket: str, access_key: str, secret_key: str) -> None:
+        import boto3
+
+        self.bucket = bucket
+        self.client = boto3.client(
+            "s3",
+            endpoint_url=endpoint,
+            aws_access_key_id=access_key,
+            aws_secret_access_key=secret_key,
+            region_name="us-east-1",  # what S3-compatible stores expect when they have no regions
+        )
+
+    def put(self, source: Path, *, sha256: str) -> None:
+        """Upload in parts; the store shows an object only when it is whole."""
+        if not self.exists(sha256):
+            self.client.upload_file(str(source), self.bucket, sha256)
+
+    def open_range(self, sha256: str, *, start: int, length: int) -> Iterator[bytes]:
+        """Ask for the range and read it in chunks of 1 MiB."""
+        if length <= 0:
+            return iter(())
+        answer = self.client.get_object(
+            Bucket=self.bucket, Key=sha256, Range=f"bytes={start}-{start + length - 1}"
+        )
+        return answer["Body"].iter_chunks(CHUNK)
+
+    def fetch(self, sha256: str, *, to: Path) -> None:
+        """Download to the path."""
+        self.client.download_file(self.bucket, sha256, str(to))
+
+    def erase(self, sha256: str) -> None:
+        """Delete the object. The bucket must keep no versions, or the bytes would survive."""
+        self.client.delete_object(Bucket=self.bucket, Key=sha256)
+
+    def exists(self, sha256: str) -> bool:
+        """Ask for the object's head."""
+        from botocore.exceptions import ClientError
+
+        try:
+            self.client.head_object(Bucket=self.bucket, Key=sha256)
+        except ClientError as error:
+            if error.response["Error"]["Code"] in {"404", "NoSuchKey", "NotFound"}:
+                return False
+            raise
+        return True
+
+
+@lru_cache(maxsize=4)
+def _object_store(endpoint: str, bucket: str, access_key: str, secret_key: str) -> ObjectStore:
+    return ObjectStore(
+        endpoint=endpoint, bucket=bucket, access_key=access_key, secret_key=secret_key
+    )
+
+
 def backend() -> Backend:
-    """Give the place for bytes that the settings name."""
-    return Folder(Path(settings.WAVER_STORAGE["folder"]))
+    """Give the place for bytes that the settings name: `folder` or `object_store`."""
+    place = settings.WAVER_STORAGE
+    if place["backend"] == "object_store":
+        return _object_store(
+            place["endpoint"], place["bucket"], place["access_key"], place["secret_key"]
+        )
+    return Folder(Path(place["folder"]))
 
 
 def digest(path: Path) -> Stored:

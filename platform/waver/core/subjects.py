@@ -13,10 +13,12 @@ class Subject:
 
     `asset_id` is None before anything is stored (at ingest). `kind` is the asset's kind, such as
     `original` or `crops`. `recorded_at` is the time of recording in UTC, from the study's records,
-    never from a file's time stamp; None means undated, which consent refuses.
+    never from a file's time stamp; None means undated, which consent refuses. `recording_id` tells
+    which recording's restricted stretches count; without it, those of all the participant's do.
     """
 
     participant_id: UUID
     asset_id: UUID | None
     kind: str
     recorded_at: datetime | None
+    recording_id: UUID | None = None

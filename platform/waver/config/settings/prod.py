@@ -48,3 +48,11 @@ SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 SECURE_HSTS_SECONDS = 31_536_000
 SESSION_COOKIE_SECURE = True
 CSRF_COOKIE_SECURE = True
+
+WAVER_STORAGE = {
+    "backend": "object_store",
+    "endpoint": required("WAVER_OBJECT_STORE_URL"),
+    "bucket": required("WAVER_OBJECT_STORE_BUCKET"),
+    "access_key": required("WAVER_OBJECT_STORE_KEY"),
+    "secret_key": required("WAVER_OBJECT_STORE_SECRET"),
+}

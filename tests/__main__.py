@@ -1,0 +1,31 @@
+"""`python -m tests EXPRESSION`: first what can run side by side, then what needs the machine alone."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+
+ALONE = "stack or browser or labelstudio"
+
+
+def main() -> int:
+    """Run both parts of the tests chosen by the marker expression; give pytest's exit status."""
+    chosen = sys.argv[1] if len(sys.argv) > 1 else ""
+    and_chosen = f" and ({chosen})" if chosen else ""
+    parts = {
+        "unit": [f"not ({ALONE}){and_chosen}", "-n", "2", "--dist", "worksteal"],
+        "stack, Label Studio and browser": [f"({ALONE}){and_chosen}"],
+    }
+    worst = 0
+    for name, (expression, *options) in parts.items():
+        began = time.monotonic()
+        command = [sys.executable, "-m", "pytest", "-q", "-m", expression, *options]
+        status = subprocess.run(command, check=False).returncode
+        print(f"{name}: {time.monotonic() - began:.0f} s\n", flush=True)
+        worst = worst or status
+    return worst
+
+
+if __name__ == "__main__":
+    sys.exit(main())
