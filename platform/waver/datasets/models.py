@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from django.conf import settings
 from django.db import models
 from django.db.models import Q
 
@@ -18,10 +19,11 @@ class Snapshot(Row):
     codebook = models.ForeignKey(CodebookVersion, on_delete=models.PROTECT)
     number = models.PositiveIntegerField()
     annotations = models.ManyToManyField(Annotation, related_name="snapshots")
-    sha256 = models.CharField(max_length=64)  # over the annotations' hashes, in order
+    sha256 = models.CharField(max_length=64)  # over annotations, raters, recordings and arms
     frozen_by = models.CharField(max_length=120)
 
     class Meta:
+        ordering = ["number"]
         constraints = [
             models.UniqueConstraint(fields=["study", "number"], name="snapshot_number_unique")
         ]
@@ -76,14 +78,32 @@ class GateRun(Row):
     # PASS when at least one label passes and no label that the policy requires is blocked.
     verdict = models.CharField(max_length=12, choices=Verdict.choices)
     sentence = models.TextField()
-    receipt = (
-        models.JSONField()
-    )  # per label: verdict, reasons, values, intervals, n, versions, seed
+    # Per label: verdict, reasons, values, intervals, n; versions and the seed.
+    receipt = models.JSONField()
     signature = models.CharField(max_length=128)
 
     class Meta:
+        ordering = ["created_at"]
         constraints = [
-            models.UniqueConstraint(fields=["snapshot", "look"], name="look_number_unique")
+            models.UniqueConstraint(
+                fields=["snapshot", "policy"], name="gate_once_per_snapshot_and_policy"
+            )
+        ]
+
+
+class Waiver(Row):
+    """Somebody with the right to do so lets a blocked label out, for a reason, for a while."""
+
+    gate_run = models.ForeignKey(GateRun, on_delete=models.PROTECT, related_name="waivers")
+    label = models.CharField(max_length=80)
+    waived_by = models.CharField(max_length=120)
+    reason = models.TextField()
+    until = models.DateTimeField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["gate_run", "label"], name="waiver_once_per_label"),
+            models.CheckConstraint(condition=~Q(reason=""), name="waiver_has_reason"),
         ]
 
 
@@ -103,12 +123,47 @@ class SplitAssignment(Row):
         constraints = [models.UniqueConstraint(fields=["study", "participant"], name="split_once")]
 
 
+class ReleaseCode(Row):
+    """The name that a participant or a rater has in every release of a study.
+
+    It is drawn by lot and never derived from the code in use inside, so that nobody can get from
+    one to the other without this row; erasing the person destroys it.
+    """
+
+    study = models.ForeignKey(Study, on_delete=models.PROTECT, related_name="release_codes")
+    participant = models.ForeignKey(Participant, null=True, blank=True, on_delete=models.CASCADE)
+    rater = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.CASCADE
+    )
+    code = models.CharField(max_length=20)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["study", "code"], name="release_code_unique"),
+            models.UniqueConstraint(
+                fields=["study", "participant"],
+                condition=Q(participant__isnull=False),
+                name="release_code_once_per_participant",
+            ),
+            models.UniqueConstraint(
+                fields=["study", "rater"],
+                condition=Q(rater__isnull=False),
+                name="release_code_once_per_rater",
+            ),
+            models.CheckConstraint(
+                condition=Q(participant__isnull=True) ^ Q(rater__isnull=True),
+                name="release_code_names_one",
+            ),
+        ]
+
+
 class Release(Row):
     """A published version of a dataset: immutable, except that leaves become tombstones."""
 
     class State(models.TextChoices):
         BUILDING = "building"
         PUBLISHED = "published"
+        HELD = "held", "Held back until a withdrawal is carried out"
         FAILED = "failed"
 
     study = models.ForeignKey(Study, on_delete=models.PROTECT, related_name="releases")
@@ -128,7 +183,8 @@ class Release(Row):
                 fields=["study", "version", "purpose"], name="release_version_unique"
             ),
             models.CheckConstraint(
-                condition=~Q(state="published") | ~Q(root=""), name="release_published_has_root"
+                condition=~Q(state__in=["published", "held"]) | ~Q(root=""),
+                name="release_published_has_root",
             ),
         ]
 

@@ -1,0 +1,61 @@
+"""`manage.py verify_release FOLDER`: find every changed, missing or extra file of a release."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandParser
+
+from waver.datasets.models import Release
+from waver.datasets.verify import MANIFEST, Problem, verify
+
+
+class Command(BaseCommand):
+    help = "Check a release's folder: every changed, missing or extra file is named."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("folder", type=Path, help="the release's folder")
+
+    def handle(self, *, folder: Path, **options: Any) -> None:
+        known = _published(folder)
+        problems = verify(folder, root=known.root if known else None, seal=_seal(known))
+        for problem in problems:
+            self.stdout.write(problem.sentence)
+        if problems:
+            self.stdout.write(_count(problems))
+            raise SystemExit(1)
+        if known is None:
+            self.stdout.write(
+                "Waver's database here does not know this release, so it was checked against its "
+                "own manifest only."
+            )
+        self.stdout.write(
+            "Nothing is changed, missing or extra: the release is as it was published."
+        )
+
+
+def _published(folder: Path) -> Release | None:
+    """The database's row of the release that the folder claims to be, if there is one."""
+    try:
+        manifest = json.loads((folder / MANIFEST).read_bytes())
+        claimed = manifest["dataset"]
+        key = {name: str(claimed[name]) for name in ("version", "purpose")}
+        study = str(claimed["study"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None  # verify() says what is wrong with the manifest
+    return Release.objects.filter(
+        study__code=study, state__in=[Release.State.PUBLISHED, Release.State.HELD], **key
+    ).first()
+
+
+def _seal(release: Release | None) -> str | None:
+    return release.figures.get("seal") if release else None
+
+
+def _count(problems: list[Problem]) -> str:
+    return (
+        f"{len(problems)} problem{'s' if len(problems) > 1 else ''}. "
+        "This is not the release as published: get it again, or ask its publisher."
+    )
