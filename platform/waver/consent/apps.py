@@ -6,3 +6,10 @@ class ConsentConfig(AppConfig):
 
     name = "waver.consent"
     label = "consent"
+
+    def ready(self) -> None:
+        """Register what consent holds about participants."""
+        from waver.consent.holders import ConsentHolder
+        from waver.core import holders
+
+        holders.register(ConsentHolder())

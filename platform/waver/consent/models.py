@@ -27,6 +27,8 @@ class Purpose(models.TextChoices):
 class Participant(Row):
     """Somebody who takes part, known here by a pseudonymous code only."""
 
+    data_subject = True  # rows that lead here by foreign keys are personal data, see core.holders
+
     class State(models.TextChoices):
         ACTIVE = "active"
         WITHDRAWN = "withdrawn"
