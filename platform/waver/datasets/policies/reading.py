@@ -1,0 +1,217 @@
+"""Reading a policy file: every error is a sentence with the line that it is about."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Hashable, Iterator, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import ValidationError
+
+from waver.core.errors import BadInput
+
+_HERE = Path(__file__).parent
+HONEST_CLUSTERS = 30
+"""With fewer participants a cluster bootstrap is too narrow (facts: coverage under 92 %)."""
+
+_Path = tuple[Any, ...]
+
+
+class PolicyProblem(BadInput):
+    """The policy file must be changed. `problems` holds one sentence per problem, in line order."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = tuple(problems)
+
+
+def read(text: str) -> dict[str, Any]:
+    """Read a policy's YAML text and check it against the schema and the rules beyond it.
+
+    Raises PolicyProblem with every problem found.
+    """
+    lines, value = _load(text)
+    found = [
+        (_line(lines, path), f"{_where(path)}{sentence}")
+        for error in Draft202012Validator(schema()).iter_errors(value)
+        for path, sentence in _explain(error)
+    ]
+    if not found:
+        found = [
+            (_line(lines, path), f"{_where(path)}{sentence}") for path, sentence in _rules(value)
+        ]
+    if found:
+        raise PolicyProblem([f"Line {line}: {sentence}" for line, sentence in sorted(set(found))])
+    return dict(value)
+
+
+@cache
+def schema() -> dict[str, Any]:
+    """Give the JSON Schema of policy files, `waver.gate/1`."""
+    loaded: dict[str, Any] = json.loads((_HERE / "schema.json").read_text(encoding="utf-8"))
+    return loaded
+
+
+def shipped(name: str) -> str:
+    """Give the text of a policy that comes with Waver: `standard` or `demonstration`.
+
+    Raises BadInput for another name.
+    """
+    known = sorted(path.stem for path in _HERE.glob("*.yaml"))
+    if name not in known:
+        raise BadInput(
+            f"There is no policy “{name}”. The policies that come with Waver are "
+            f"{' and '.join(known)}; give a file of your own for anything else."
+        )
+    return (_HERE / f"{name}.yaml").read_text(encoding="utf-8")
+
+
+def _load(text: str) -> tuple[dict[_Path, int], Any]:
+    """The value, and for each path in it the line where it stands."""
+    lines: dict[_Path, int] = {}
+    try:
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        if node is None:
+            raise PolicyProblem(["Line 1: The file is empty. Begin with “schema: waver.gate/1”."])
+        _note_lines(node, (), lines)
+        return lines, yaml.safe_load(text)
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise PolicyProblem([f"Line {line}: This is not valid YAML: {error.problem}."]) from error
+    except yaml.YAMLError as error:
+        raise PolicyProblem([f"Line 1: This is not valid YAML: {error}."]) from error
+
+
+def _note_lines(node: yaml.Node, path: _Path, lines: dict[_Path, int]) -> None:
+    lines.setdefault(path, node.start_mark.line + 1)
+    if isinstance(node, yaml.MappingNode):
+        for key, child in node.value:
+            line = key.start_mark.line + 1
+            here = (*path, key.value)
+            if here in lines:
+                raise PolicyProblem(
+                    [f"Line {line}: “{key.value}” stands twice in the same place. Keep one."]
+                )
+            lines[here] = line
+            _note_lines(child, here, lines)
+    elif isinstance(node, yaml.SequenceNode):
+        for index, child in enumerate(node.value):
+            _note_lines(child, (*path, index), lines)
+
+
+def _line(lines: Mapping[_Path, int], path: _Path) -> int:
+    while path and path not in lines:
+        path = path[:-1]
+    return lines.get(path, 1)
+
+
+def _where(path: _Path) -> str:
+    return f"In “{' → '.join(map(str, path))}”, " if path else ""
+
+
+def _explain(error: ValidationError) -> Iterator[tuple[_Path, str]]:
+    """Say what is wrong as a person would."""
+    path = tuple(error.absolute_path)
+    rule, value = error.validator, error.instance
+    limit: Any = error.validator_value
+    if error.context:
+        for inner in error.context:
+            yield from _explain(inner)
+    elif rule == "required":
+        missing = [name for name in limit if name not in value]
+        yield path, f"{_listed(missing)} must be given."
+    elif rule == "additionalProperties":
+        known = error.schema.get("properties", {}) if isinstance(error.schema, dict) else {}
+        for name in sorted(set(value) - set(known)):
+            hint = f" Known here: {', '.join(sorted(known))}." if known else ""
+            yield (*path, name), f"“{name}” is unknown.{hint}"
+    elif rule in ("enum", "const"):
+        yield path, _not_allowed(path, limit if rule == "enum" else [limit], value)
+    elif rule == "pattern":
+        yield (*path, value), f"“{value}” must be a pass and a label of the codebook: pass/label."
+    else:
+        yield path, f"{_plain(str(rule), limit)}, not {json.dumps(value, default=str)}."
+
+
+def _not_allowed(path: _Path, allowed: list[Any], value: Any) -> str:
+    said = json.dumps(value, default=str)
+    if path and path[-1] == "metric":
+        return (
+            f"the gate judges by Krippendorff's alpha only, not by {said}: other coefficients are "
+            "reported beside it. Write “metric: alpha”."
+        )
+    if path and path[-1] == "prelabel_exposure":
+        return (
+            "only labels given without seeing pre-labels count, so it must be “blind_only”, "
+            f"not {said}."
+        )
+    return f"the value must be {' or '.join(f'“{a}”' for a in allowed)}, not {said}."
+
+
+def _plain(rule: str, limit: Any) -> str:
+    names = {
+        "object": "a group of settings", "string": "a text", "integer": "a whole number",
+        "number": "a number", "boolean": "true or false", "array": "a list",
+    }  # fmt: skip
+    return {
+        "type": f"the value must be {names.get(str(limit), str(limit))}",
+        "minimum": f"the value must be at least {limit}",
+        "maximum": f"the value must be at most {limit}",
+        "exclusiveMinimum": f"the value must be above {limit}",
+        "minLength": "the text must not be empty",
+        "minProperties": f"there must be at least {limit} label",
+        "minItems": f"there must be {limit} numbers",
+        "maxItems": f"there must be {limit} numbers",
+    }.get(rule, f"the value breaks the rule “{rule}: {limit}”")
+
+
+def _listed(names: list[str]) -> str:
+    return " and ".join(f"“{name}”" for name in names)
+
+
+def _rules(policy: Mapping[str, Any]) -> Iterator[tuple[_Path, str]]:
+    """What a schema cannot say."""
+    for name, label in policy["labels"].items():
+        base: tuple[Hashable, ...] = ("labels", name)
+        guards = label["guards"]
+        if guards["clusters_min"] < HONEST_CLUSTERS and not policy.get("demonstration"):
+            sentence = (
+                f"fewer than {HONEST_CLUSTERS} participants cannot be resampled honestly. Ask for "
+                f"{HONEST_CLUSTERS} or more, or write “demonstration: true” at the top: everything "
+                "released under it is then stamped so."
+            )
+            yield (*base, "guards", "clusters_min"), sentence
+        yield from _rules_for_positive(base, label, guards)
+        tentative = label.get("tentative")
+        if tentative and tentative["lower"] > label["pass"]["lower"]:
+            yield (
+                (*base, "tentative", "lower"),
+                "a tentative label must not have to reach more than one that passes.",
+            )
+        low, high = guards.get("prevalence", (0, 1))
+        if low >= high:
+            yield (*base, "guards", "prevalence"), "the first share must be below the second."
+        for foreign in {"scale", "positive"} if label["data"] == "segments" else {"tick_us"}:
+            if foreign in label:
+                yield (*base, foreign), f"“{foreign}” has no meaning for {label['data']}."
+
+
+def _rules_for_positive(
+    base: _Path, label: Mapping[str, Any], guards: Mapping[str, Any]
+) -> Iterator[tuple[_Path, str]]:
+    about_positive = {
+        "positive_clusters_min", "prevalence", "category_alpha_min", "specific_agreement_min",
+    }  # fmt: skip
+    if label["data"] == "clips" and "positive" not in label:
+        for name in sorted(about_positive & set(guards)):
+            yield (
+                (*base, "guards", name),
+                f"“{name}” is about one value, so the label must name it as “positive”.",
+            )
+    if label["data"] == "segments" or "positive" in label:
+        for name in sorted({"positive_clusters_min", "prevalence"} - set(guards)):
+            yield (*base, "guards"), f"“{name}” must be given."
