@@ -22,12 +22,12 @@ app.config_from_object("django.conf:settings", namespace="CELERY")
 app.conf.imports = ("workers.tasks",)
 
 
-@signals.worker_process_init.connect
+@signals.worker_process_init.connect  # type: ignore[untyped-decorator]  # Celery has no types
 def _listen_for_stop(**_: Any) -> None:
     stopping.listen()
 
 
-@signals.worker_shutting_down.connect
+@signals.worker_shutting_down.connect  # type: ignore[untyped-decorator]  # Celery has no types
 def _stop_children(**_: Any) -> None:
     """Have every pool process give its job back, so that a stop takes seconds and not hours."""
     for pid in children(os.getpid()):

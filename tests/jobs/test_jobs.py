@@ -15,6 +15,7 @@ from waver.core.errors import BadInput, Conflict, ConsentRefused, TemporaryProbl
 from waver.core.jobs import JobName, JobRun, LeaseLost
 from waver.core.models import AuditEntry, Job
 from workers import runner
+from workers.tasks.maintenance import enqueue_periodic
 
 pytestmark = pytest.mark.django_db
 
@@ -333,3 +334,14 @@ def test_a_broker_that_is_away_costs_nothing_but_a_log_line(declare, settings) -
         dispatch._producer.cache_clear()
     job.refresh_from_db()
     assert (job.state, job.dispatched_at) == ("queued", None)
+
+
+def test_a_periodic_job_is_open_once_and_its_old_rows_go(declare) -> None:
+    name = declare(name="tests.periodic", queue="io")
+    enqueue_periodic(name.name)
+    enqueue_periodic(name.name)
+    assert Job.objects.count() == 1
+    runner.drain()
+    Job.objects.update(finished_at=timezone.now() - timedelta(hours=2))
+    enqueue_periodic(name.name)
+    assert [job.state for job in Job.objects.all()] == ["queued"]

@@ -29,6 +29,13 @@ def test_every_scheduled_task_exists() -> None:
     assert "workers.reconcile" in scheduled
 
 
+def test_what_is_scheduled_does_not_wait_behind_jobs_and_names_declared_ones() -> None:
+    for entry in settings.CELERY_BEAT_SCHEDULE.values():
+        assert entry["options"]["queue"] == "upkeep"
+        if entry["task"] == "workers.enqueue":
+            assert entry["args"][0] in runner.handlers()
+
+
 def test_no_other_celery_task_exists() -> None:
     ours = {name for name in app.tasks if not name.startswith("celery.")}
-    assert ours == {"workers.wake", "workers.reconcile"}
+    assert ours == {"workers.wake", "workers.reconcile", "workers.enqueue"}

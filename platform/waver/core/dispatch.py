@@ -16,6 +16,7 @@ log = logging.getLogger(__name__)
 
 WAKE_TASK = "workers.wake"
 RECONCILE_TASK = "workers.reconcile"
+ENQUEUE_TASK = "workers.enqueue"
 
 
 def wake(queue: str) -> bool:

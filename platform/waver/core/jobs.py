@@ -26,7 +26,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import DatabaseError, OperationalError, connection, transaction
-from django.db.models import DateTimeField, ExpressionWrapper, F, Q
+from django.db.models import DateTimeField, ExpressionWrapper, F, Q, QuerySet
 from django.db.models.functions import Coalesce, Now
 
 from waver.core.dispatch import wake
@@ -40,6 +40,7 @@ OnFailure = Callable[[Job], None]
 
 _PROGRESS_EVERY_SECONDS = 1.0
 _DATABASE_PATIENCE_SECONDS = 60.0
+_STOPPING_PATIENCE_SECONDS = 2.0
 _LONGEST_PAUSE_SECONDS = 600
 
 
@@ -310,7 +311,7 @@ def release(job: Job) -> bool:
 
     Returns False when the job is no longer held.
     """
-    _wait_for_database()
+    _wait_for_database(patience=_STOPPING_PATIENCE_SECONDS)
     given_back = _held(job).update(
         state=Job.State.QUEUED,
         lease_until=None,
@@ -329,7 +330,7 @@ def pause_after(attempts: int) -> int:
 # Parts
 
 
-def _held(job: Job) -> Any:
+def _held(job: Job) -> QuerySet[Job]:
     """The row of `job` if this attempt holds it: at most one."""
     return Job.objects.filter(pk=job.pk, state=Job.State.RUNNING, attempts=job.attempts)
 
@@ -339,7 +340,7 @@ def is_due() -> Q:
     return Q(not_before__isnull=True) | Q(not_before__lte=Now())
 
 
-def in_seconds(seconds: float) -> ExpressionWrapper:
+def in_seconds(seconds: float) -> ExpressionWrapper[Any]:
     """Give a moment by the database's clock, which all machines share."""
     return ExpressionWrapper(Now() + timedelta(seconds=seconds), output_field=DateTimeField())
 
@@ -396,20 +397,20 @@ def _forget_broken_connection() -> None:
         connection.close_if_unusable_or_obsolete()
 
 
-def _wait_for_database() -> None:
+def _wait_for_database(*, patience: float = _DATABASE_PATIENCE_SECONDS) -> None:
     """Wait until PostgreSQL answers, which it may not for a moment after a crash.
 
-    Raises OperationalError after a minute. Inside a transaction there is nothing to wait for.
+    Raises OperationalError after `patience` seconds. Inside a transaction there is nothing to wait for.
     """
     if connection.in_atomic_block:
         return
-    deadline = time.monotonic() + _DATABASE_PATIENCE_SECONDS
+    deadline = time.monotonic() + patience
     while True:
         _forget_broken_connection()
         try:
             with connection.cursor() as cursor:
                 cursor.execute("SELECT 1")
-        except (OperationalError, DatabaseError):
+        except DatabaseError:
             connection.close()
             if time.monotonic() > deadline:
                 raise

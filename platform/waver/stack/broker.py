@@ -24,7 +24,7 @@ def broker_settings(*, host: str, dbname: str, user: str) -> dict[str, Any]:
     a message within some 10 ms, where long polling on one queue would block the others.
     """
     return {
-        "url": "pgmq://",
+        "url": "pgmq://localhost",
         "transport_options": {
             # The transport refuses an empty password; over a private socket none is asked for.
             "conn_string": f"host='{_quoted(host)}' user='{_quoted(user)}' "

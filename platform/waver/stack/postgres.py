@@ -25,6 +25,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from waver.stack import child
 from waver.stack.errors import StackError
@@ -143,7 +144,7 @@ class Cluster:
         """Whether a server runs on this data folder, whoever started it."""
         return self.pid is not None
 
-    def connection_parameters(self, dbname: str = "postgres") -> dict[str, str]:
+    def connection_parameters(self, dbname: str = "postgres") -> dict[str, Any]:
         """Return keyword arguments for `psycopg.connect`."""
         return {"host": str(self.socket_dir), "user": USER, "dbname": dbname}
 

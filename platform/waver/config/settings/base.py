@@ -136,7 +136,7 @@ CELERY_BEAT_SCHEDULE = {
     "send lost jobs again, every 5 seconds": {
         "task": "workers.reconcile",
         "schedule": 5.0,
-        "options": {"queue": "io", "expires": 5},
+        "options": {"queue": "upkeep", "expires": 5},
     },
 }
 
