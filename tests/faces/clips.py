@@ -34,8 +34,9 @@ def write_video(path: Path, pictures: Iterable[Picture], *, rate: Fraction) -> P
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=rate, options={"crf": "16", "g": "25"})
         stream.pix_fmt = "yuv420p"
-        for picture in pictures:
-            stream.height, stream.width = picture.shape[:2]
+        for number, picture in enumerate(pictures):
+            if number == 0:
+                stream.height, stream.width = picture.shape[:2]
             container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="bgr24")))
         container.mux(stream.encode())
     return path

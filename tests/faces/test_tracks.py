@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.signal import savgol_filter
 
 from workers.faces.align import ARCFACE_TEMPLATE
 from workers.faces.detectors import Detections
@@ -19,6 +20,7 @@ from workers.faces.tracks import (
     choose_participant,
     max_gap_frames,
     runs,
+    smooth,
 )
 
 RATE = Fraction(30)
@@ -154,3 +156,15 @@ def test_frames_must_come_in_order() -> None:
     tracker.add(5, faces())
     with pytest.raises(FaceError, match="Frame 5"):
         tracker.add(5, faces())
+
+
+@settings(max_examples=30, deadline=None)
+@given(length=st.integers(1, 60), rate=st.sampled_from([Fraction(12), Fraction(30), Fraction(60)]))
+def test_smoothing_equals_scipys_savitzky_golay(length: int, rate: Fraction) -> None:
+    values = np.random.default_rng(length).normal(size=(length, 3)).cumsum(axis=0)
+    window = {12: 5, 30: 7, 60: 15}[int(rate)]
+    if length < window:
+        np.testing.assert_array_equal(smooth(values, rate=rate), values)
+    else:
+        expected = savgol_filter(values, window, polyorder=2, axis=0, mode="interp")
+        np.testing.assert_allclose(smooth(values, rate=rate), expected, atol=1e-9)

@@ -1,10 +1,11 @@
 """Following several faces through a video: stable ids through crossings and short absences.
 
-Frame by frame, faces are assigned to tracks at the least total cost (Kuhn and Munkres), where the
-cost of a pair combines the overlap with the box that the track's motion predicts and the distance
-to it. A track that is not seen coasts along its slowing motion; after MAX_ABSENCE_SECONDS it ends
-and a face that comes back is a new track. What lies between two sightings of a track is filled by
-straight lines when it is short, and stays empty (absent) when it is not.
+Frame by frame, faces are assigned to tracks at the least total cost (workers.faces.assignment).
+The cost of a pair combines the overlap with the box that the track's motion predicts, the distance
+to it and the change of size. A track that is not seen coasts along its slowing motion; after
+MAX_ABSENCE_SECONDS it ends, and a face that comes back is a new track. What lies between two
+sightings of a track is filled by straight lines when it is short, and stays empty (absent) when it
+is not.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from workers.faces.align import is_mirrored
+from workers.faces.assignment import cheapest_pairs
 from workers.faces.detectors import Detections, overlap
 from workers.faces.errors import FaceError
 
@@ -150,12 +152,9 @@ class Tracker:
     def _assign(
         self, frame: int, found: Detections, usable: list[int]
     ) -> list[tuple[Sightings, int]]:
-        from scipy.optimize import linear_sum_assignment
-
         if not self.active or not usable:
             return []
-        impossible = 1e6
-        costs = np.full((len(self.active), len(usable)), impossible)
+        costs = np.full((len(self.active), len(usable)), np.inf)
         for row, track in enumerate(self.active):
             expected = track.expected_box(frame)
             unseen = float((frame - track.frames[-1] - 1) / self.rate)
@@ -163,9 +162,7 @@ class Tracker:
                 cost = _cost(expected, found.boxes[i], unseen)
                 if cost is not None:
                     costs[row, column] = cost
-        rows, columns = linear_sum_assignment(costs)
-        pairs = zip(rows, columns, strict=True)
-        return [(self.active[r], usable[c]) for r, c in pairs if costs[r, c] < impossible]
+        return [(self.active[row], usable[column]) for row, column in cheapest_pairs(costs)]
 
 
 def max_gap_frames(rate: Fraction) -> int:
@@ -207,16 +204,18 @@ def complete(sightings: Sightings, *, rate: Fraction) -> Track:
 def smooth(values: Doubles, *, rate: Fraction) -> Doubles:
     """Savitzky-Golay smoothing along the first axis: a parabola over SMOOTHING_SECONDS.
 
-    The window is the odd number of frames nearest above that time, at least 5; values shorter than
-    the window are returned as they are.
+    The window is an odd number of frames, at least 5; its ends are taken from the first and the
+    last parabola. Values (N, columns) shorter than the window are returned as they are. Written
+    out here because importing scipy.signal costs a worker 40 MB.
     """
-    from scipy.signal import savgol_filter
-
     window = max(5, 2 * (math.floor(SMOOTHING_SECONDS * rate) // 2) + 1)
     if len(values) < window:
         return values
-    smoothed: Doubles = savgol_filter(values, window, polyorder=2, axis=0, mode="interp")
-    return smoothed
+    half = window // 2
+    powers = np.vander(np.arange(-half, half + 1, dtype=np.float64), 3)
+    fit = powers @ np.linalg.pinv(powers)  # row i gives the parabola's value at place i
+    middle = np.lib.stride_tricks.sliding_window_view(values, window, axis=0) @ fit[half]
+    return np.concatenate([fit[:half] @ values[:window], middle, fit[-half:] @ values[-window:]])
 
 
 def runs(flags: NDArray[np.bool_]) -> list[tuple[int, int]]:

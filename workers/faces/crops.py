@@ -1,0 +1,122 @@
+"""Face crops in one tar file (a valid WebDataset) with an index for reading any of them directly.
+
+A crop's name is its frame's number with six digits and .jpg. The index is a Parquet table with the
+columns frame, offset and size: where in the tar file the JPEG's bytes begin and how many they are.
+"""
+
+from __future__ import annotations
+
+import tarfile
+from array import array
+from bisect import bisect_left
+from pathlib import Path
+from types import TracebackType
+from typing import IO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from workers.faces.errors import FaceError
+
+Picture = NDArray[np.uint8]
+
+JPEG_QUALITY = 90
+BLOCK = tarfile.BLOCKSIZE
+
+
+class CropWriter:
+    """Writes crops one after the other; memory does not grow but for two numbers a crop.
+
+    The tar blocks are written here because tarfile keeps an object for every member.
+    """
+
+    def __init__(self, tar: Path, index: Path) -> None:
+        self._index_path = index
+        self._file: IO[bytes] = tar.open("xb")
+        self._frames, self._offsets, self._sizes = array("q"), array("q"), array("q")
+
+    def add(self, frame: int, crop: Picture) -> None:
+        """Append the crop (height, width, 3) of a frame; frames must come in rising order."""
+        import cv2
+
+        if self._frames and frame <= self._frames[-1]:
+            raise FaceError(f"The crop of frame {frame} came after that of {self._frames[-1]}.")
+        encoded, jpeg = cv2.imencode(".jpg", crop, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+        if not encoded:
+            raise FaceError(f"The crop of frame {frame} could not be encoded as JPEG.")
+        content = jpeg.tobytes()
+        entry = tarfile.TarInfo(f"{frame:06d}.jpg")
+        entry.size = len(content)
+        self._file.write(entry.tobuf(tarfile.USTAR_FORMAT))
+        self._frames.append(frame)
+        self._offsets.append(self._file.tell())
+        self._sizes.append(len(content))
+        self._file.write(content + bytes(-len(content) % BLOCK))
+
+    @property
+    def frames(self) -> list[int]:
+        """The frames whose crops have been written."""
+        return self._frames.tolist()
+
+    def close(self) -> None:
+        """End the tar file and write the index beside it."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        if self._file.closed:
+            return
+        self._file.write(bytes(2 * BLOCK))
+        self._file.close()
+        columns = {
+            "frame": pa.array(np.asarray(self._frames, np.int32)),
+            "offset": pa.array(np.asarray(self._offsets, np.int64)),
+            "size": pa.array(np.asarray(self._sizes, np.int32)),
+        }
+        pq.write_table(pa.table(columns), self._index_path)
+
+    def __enter__(self) -> CropWriter:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if kind is None:
+            self.close()
+        else:
+            self._file.close()
+
+
+class CropReader:
+    """Reads crops of one recording in any order."""
+
+    def __init__(self, tar: Path, index: Path) -> None:
+        import pyarrow.parquet as pq
+
+        table = pq.read_table(index)
+        self.tar = tar
+        self.frames: list[int] = table["frame"].to_pylist()
+        self._offsets: list[int] = table["offset"].to_pylist()
+        self._sizes: list[int] = table["size"].to_pylist()
+
+    def jpeg(self, frame: int) -> bytes:
+        """The JPEG of a frame's crop; raises FaceError when that frame has none."""
+        row = bisect_left(self.frames, frame)
+        if row == len(self.frames) or self.frames[row] != frame:
+            raise FaceError(
+                f"Frame {frame} has no face crop: in that frame the participant's face was not "
+                "seen, was cut off by the picture's edge, or was too small."
+            )
+        with self.tar.open("rb") as file:
+            file.seek(self._offsets[row])
+            content = file.read(self._sizes[row])
+        if len(content) != self._sizes[row]:
+            raise FaceError(f"The crops in {self.tar.name} end before frame {frame}.")
+        return content
+
+
+def read_crop(tar: Path, index: Path, frame: int) -> bytes:
+    """The JPEG of one frame's crop, read directly; raises FaceError when that frame has none."""
+    return CropReader(tar, index).jpeg(frame)
