@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from workers.samples.picture import HEIGHT, WIDTH, Portrait
 from workers.samples.plan import RecordingPlan, plan_recordings
-from workers.samples.voice import Speaker
+from workers.samples.voice import speak
 
 if TYPE_CHECKING:
     import numpy as np
@@ -45,6 +45,7 @@ class Script:
     """A recording's sound and the times of what is planted in it."""
 
     samples: NDArray[np.int16]
+    sample_rate: int
     frames: int
     pause: Event | None
     turn: Event | None
@@ -72,28 +73,27 @@ def make_samples(
     out_dir.mkdir(parents=True, exist_ok=True)
     made_with = {"version": VERSION, "seed": seed, "participants": participants}
     files = _made_before(out_dir, made_with)
-    if len(files) < len(plans):
-        with Speaker() as speaker:
-            for done, plan in enumerate(plans, start=1):
-                if plan.file not in files:
-                    files[plan.file] = _make(plan, speaker, out_dir)
-                    _write_truth(out_dir, made_with, files)
-                if on_progress is not None:
-                    on_progress(done, len(plans), f"{plan.participant} prompt {plan.prompt}")
-    elif on_progress is not None:
-        on_progress(len(plans), len(plans), "all recordings were made before")
+    for done, plan in enumerate(plans, start=1):
+        what = f"{plan.participant} prompt {plan.prompt}"
+        if plan.file in files:
+            what += ", made before"
+        else:
+            files[plan.file] = _make(plan, out_dir)
+            _write_truth(out_dir, made_with, files)
+        if on_progress is not None:
+            on_progress(done, len(plans), what)
     return _write_manifest(out_dir, plans)
 
 
-def _make(plan: RecordingPlan, speaker: Speaker, out_dir: Path) -> dict[str, Any]:
+def _make(plan: RecordingPlan, out_dir: Path) -> dict[str, Any]:
     """Make one recording and return its entry in the truth."""
-    script = _script(plan, speaker)
+    script = _script(plan)
     target = out_dir / plan.file
     handle, name = tempfile.mkstemp(prefix=".making-", suffix=".mp4", dir=out_dir)
     os.close(handle)
     unfinished = Path(name)
     try:
-        _encode(unfinished, script.samples, speaker.sample_rate, _pictures(plan, script))
+        _encode(unfinished, script.samples, script.sample_rate, _pictures(plan, script))
         unfinished.chmod(0o644)
         os.replace(unfinished, target)
     finally:
@@ -119,23 +119,22 @@ def _make(plan: RecordingPlan, speaker: Speaker, out_dir: Path) -> dict[str, Any
     }
 
 
-def _script(plan: RecordingPlan, speaker: Speaker) -> Script:
+def _script(plan: RecordingPlan) -> Script:
     """Speak both sentences with the gap between them and set the times by the sound."""
     import numpy as np
 
-    rate = speaker.sample_rate
-    first, second = (
-        speaker.say(
-            text,
-            voice=plan.look.voice,
-            pitch=plan.look.pitch,
-            words_per_minute=plan.look.words_per_minute,
-        )
-        for text in (plan.opening, plan.ending)
+    look = plan.look
+    spoken = speak(
+        (plan.opening, plan.ending),
+        voice=look.voice,
+        pitch=look.pitch,
+        words_per_minute=look.words_per_minute,
     )
+    rate = spoken.sample_rate
+    first, second = spoken.sentences
     lead, gap = round(_LEAD_SECONDS * rate), round(plan.gap_seconds * rate)
-    spoken = lead + first.size + gap + second.size
-    frames = math.ceil((spoken / rate + _TAIL_SECONDS) * RATE)
+    length = lead + first.size + gap + second.size
+    frames = math.ceil((length / rate + _TAIL_SECONDS) * RATE)
     noise = np.random.default_rng(plan.seed).normal(0, _ROOM_NOISE, frames * rate // RATE)
     samples = noise.astype(np.int16)
     samples[lead : lead + first.size] += first // 2
@@ -149,9 +148,9 @@ def _script(plan: RecordingPlan, speaker: Speaker) -> Script:
         start = pause_at + Fraction(plan.turn_offset_seconds).limit_denominator(1000)
         if not plan.pauses:
             start += Fraction(gap, rate)
-        length = Fraction(plan.turn_seconds).limit_denominator(1000)
-        turn = _event("head_turn", start, start + length)
-    return Script(samples=samples, frames=frames, pause=pause, turn=turn)
+        end = start + Fraction(plan.turn_seconds).limit_denominator(1000)
+        turn = _event("head_turn", start, end)
+    return Script(samples=samples, sample_rate=rate, frames=frames, pause=pause, turn=turn)
 
 
 def _pictures(plan: RecordingPlan, script: Script) -> Iterator[NDArray[np.uint8]]:

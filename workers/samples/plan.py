@@ -12,7 +12,11 @@ from datetime import UTC, datetime, timedelta
 KINDS = ("hesitant", "fluent", "pause", "hesitant", "head_turn")
 
 _FIRST_DAY = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
-_VOICES = ("f1", "m1", "f2", "m3", "f3", "m7", "f4", "m2", "f5", "m4", "Annie", "m8")
+# Variants without breath: espeak-ng draws its noise by the wall clock, so that it never repeats.
+_VOICES = (
+    *("f1", "m1", "linda", "m3", "belinda", "m7"),
+    *("f4", "m2", "steph", "m4", "Annie", "m8"),
+)
 
 _OPENINGS = (
     "I think about taking the train every morning",
