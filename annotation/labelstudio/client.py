@@ -1,0 +1,292 @@
+"""Waver's service account in Label Studio: the few calls that Waver makes, in bulk.
+
+A thin wrapper over `label_studio_sdk`, whose import takes seconds and is therefore done at the
+first call. Every error of the library becomes one of Waver's: TemporaryProblem where Label Studio
+does not answer or is overloaded, Missing for what is gone, BadInput for what it refuses.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from typing import Any
+
+from django.conf import settings
+
+from annotation.labelstudio import process
+from waver.core.errors import BadInput, Missing, TemporaryProblem
+
+IMPORT_CHUNK = 250
+PAGE = 200
+WEBHOOK_ACTIONS = (
+    "ANNOTATION_CREATED",
+    "ANNOTATIONS_CREATED",
+    "ANNOTATION_UPDATED",
+    "ANNOTATIONS_DELETED",
+    "TASKS_DELETED",
+)
+WEBHOOK_PATH = "/internal/label-studio/webhook"
+WEBHOOK_HEADER = "X-Waver-Webhook"
+
+
+@dataclass(frozen=True)
+class NewTask:
+    """A task to be made. `prediction` is a Label Studio result shown as a pre-label, or None."""
+
+    assignment_id: str
+    media_url: str
+    prediction: list[dict[str, Any]] | None = None
+    prediction_version: str = ""
+
+
+@dataclass(frozen=True)
+class RemoteAnnotation:
+    """An annotation as Label Studio holds it. `lead_time` is in seconds."""
+
+    remote_id: int
+    updated_at: datetime
+    result: list[dict[str, Any]]
+    lead_time: float | None
+    was_cancelled: bool
+
+
+@dataclass(frozen=True)
+class RemoteTaskState:
+    """A task as Label Studio holds it, with its annotations, without drafts."""
+
+    remote_id: int
+    assignment_id: str
+    updated_at: datetime
+    annotations: tuple[RemoteAnnotation, ...] = field(default=())
+
+
+class Client:
+    """One connection to Label Studio as the service account."""
+
+    def __init__(self, *, url: str | None = None, token: str | None = None) -> None:
+        self.url = url or process.internal_url()
+        self._token = token or process.service_token()
+
+    @cached_property
+    def _sdk(self) -> Any:
+        from label_studio_sdk import LabelStudio  # noqa: TID251
+
+        return LabelStudio(base_url=self.url, api_key=self._token, timeout=60)
+
+    # Projects
+
+    def create_project(
+        self, *, title: str, label_config: str, instructions: str, prediction_version: str
+    ) -> int:
+        """Make one rater's project and give its id. `title` has 3 to 50 characters."""
+        with _errors(f"make the project “{title}”"):
+            made = self._sdk.projects.create(
+                title=title,
+                label_config=label_config,
+                expert_instruction=instructions,
+                show_instruction=True,
+                show_skip_button=False,
+                enable_empty_annotation=True,
+                show_annotation_history=False,
+                maximum_annotations=1,
+                sampling="Sequential sampling",
+                # A pre-label is a start that the rater changes; tasks without one start empty.
+                show_collab_predictions=True,
+                model_version=prediction_version,
+            )
+        return int(made.id)
+
+    def project_ids(self) -> set[int]:
+        """Give the ids of all projects."""
+        with _errors("list the projects"):
+            return {int(project.id) for project in self._sdk.projects.list(page_size=PAGE)}
+
+    def find_project(self, title: str) -> int | None:
+        """Give the id of the project with exactly this title, or None."""
+        with _errors("look for a project"):
+            for project in self._sdk.projects.list(title=title, page_size=PAGE):
+                if project.title == title:
+                    return int(project.id)
+        return None
+
+    def delete_project(self, project_id: int) -> None:
+        """Delete a project with its tasks, drafts and annotations. One that is gone is no error."""
+        with _errors(f"delete the project {project_id}"):
+            try:
+                self._sdk.projects.delete(id=project_id)
+            except _api_error() as error:
+                if error.status_code != 404:
+                    raise
+
+    def ensure_webhook(self, project_id: int) -> None:
+        """Make Label Studio call Waver when an annotation of the project changes; once."""
+        url = f"{settings.WAVER_INTERNAL_URL.rstrip('/')}{WEBHOOK_PATH}"
+        with _errors(f"set the webhook of project {project_id}"):
+            for hook in self._sdk.webhooks.list(project=str(project_id)):
+                if hook.url == url:
+                    return
+            self._sdk.webhooks.create(
+                url=url,
+                project=project_id,
+                # Only the ids are used; the content is fetched, so a lost call loses nothing.
+                send_payload=True,
+                send_for_all_actions=False,
+                actions=list(WEBHOOK_ACTIONS),
+                headers={WEBHOOK_HEADER: settings.LABEL_STUDIO_WEBHOOK_SECRET},
+            )
+
+    def admit_rater(self, *, rater_id: str, project_id: int) -> None:
+        """Make the rater's account, if need be, and let it into this project."""
+        import httpx
+
+        with _errors("make a rater's account"):
+            answer = httpx.post(
+                f"{self.url}/waver/admin/raters",
+                json={"rater": rater_id, "project": project_id},
+                headers={"Authorization": f"Token {self._token}"},
+                timeout=30,
+            )
+            answer.raise_for_status()
+
+    # Tasks
+
+    def import_tasks(self, project_id: int, tasks: Sequence[NewTask]) -> None:
+        """Send tasks in chunks, in order, with their pre-labels.
+
+        Label Studio makes a second task when it is sent the same twice: callers look first
+        (`tasks`) and send only what is not there.
+        """
+        for start in range(0, len(tasks), IMPORT_CHUNK):
+            chunk = [_import_request(task) for task in tasks[start : start + IMPORT_CHUNK]]
+            with _errors(f"send tasks to project {project_id}"):
+                self._sdk.projects.import_tasks(id=project_id, request=chunk)
+
+    def tasks(
+        self, project_id: int, *, updated_since: datetime | None = None
+    ) -> Iterator[RemoteTaskState]:
+        """Yield the project's tasks with their annotations, all or those changed since a moment.
+
+        A task's moment of change moves when an annotation of it is made, changed or deleted.
+        """
+        arguments: dict[str, Any] = {"project": project_id, "fields": "all", "page_size": PAGE}
+        if updated_since is not None:
+            arguments["query"] = _since(updated_since)
+        with _errors(f"read the tasks of project {project_id}"):
+            for task in self._sdk.tasks.list(**arguments):
+                yield _task_state(task)
+
+    def delete_task(self, task_id: int) -> None:
+        """Delete a task with its drafts, predictions and annotations. One that is gone is none."""
+        with _errors(f"delete the task {task_id}"):
+            try:
+                self._sdk.tasks.delete(id=str(task_id))
+            except _api_error() as error:
+                if error.status_code != 404:
+                    raise
+
+
+def _import_request(task: NewTask) -> dict[str, Any]:
+    request: dict[str, Any] = {
+        "data": {"video": task.media_url},
+        "meta": {"assignment": task.assignment_id},
+    }
+    if task.prediction is not None:
+        request["predictions"] = [
+            {"model_version": task.prediction_version, "result": task.prediction}
+        ]
+    return request
+
+
+def _since(moment: datetime) -> str:
+    # Label Studio compares with greater-than; a second earlier makes it at-or-after.
+    at = (moment.astimezone(UTC) - timedelta(seconds=1)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return json.dumps(
+        {
+            "filters": {
+                "conjunction": "and",
+                "items": [
+                    {
+                        "filter": "filter:tasks:updated_at",
+                        "operator": "greater",
+                        "type": "Datetime",
+                        "value": at,
+                    }
+                ],
+            }
+        }
+    )
+
+
+def _task_state(task: Any) -> RemoteTaskState:
+    raw = _plain(task)
+    return RemoteTaskState(
+        remote_id=int(raw["id"]),
+        assignment_id=str((raw.get("meta") or {}).get("assignment", "")),
+        updated_at=_moment(raw["updated_at"]),
+        annotations=tuple(_annotation(each) for each in raw.get("annotations") or ()),
+    )
+
+
+def _annotation(raw: Mapping[str, Any]) -> RemoteAnnotation:
+    return RemoteAnnotation(
+        remote_id=int(raw["id"]),
+        updated_at=_moment(raw["updated_at"]),
+        result=list(raw.get("result") or ()),
+        lead_time=raw.get("lead_time"),
+        was_cancelled=bool(raw.get("was_cancelled")),
+    )
+
+
+def _plain(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else dict(value.model_dump())
+
+
+def _moment(value: Any) -> datetime:
+    if isinstance(value, datetime):
+        return value
+    return datetime.fromisoformat(str(value).replace("Z", "+00:00"))
+
+
+def _api_error() -> type[Any]:
+    from label_studio_sdk.core.api_error import ApiError  # noqa: TID251
+
+    return ApiError  # type: ignore[no-any-return]  # the library has no types here
+
+
+@contextmanager
+def _errors(doing: str) -> Iterator[None]:
+    import httpx
+
+    try:
+        yield
+    except httpx.HTTPStatusError as error:
+        raise _translated(error.response.status_code, doing, error.response.text) from error
+    except (httpx.HTTPError, OSError) as error:
+        raise TemporaryProblem(
+            f"Label Studio did not answer when Waver wanted to {doing} ({type(error).__name__}). "
+            "It is tried again by itself; if this stays, look at Label Studio's log."
+        ) from error
+    except _api_error() as error:
+        raise _translated(error.status_code or 500, doing, str(error.body)) from error
+
+
+def _translated(status: int, doing: str, body: str) -> Exception:
+    said = " ".join(body.split())[:300]
+    if status >= 500 or status in (408, 429):
+        return TemporaryProblem(
+            f"Label Studio could not {doing} (it answered {status}: {said}). It is tried again by "
+            "itself; if this stays, look at Label Studio's log."
+        )
+    if status == 404:
+        return Missing(
+            f"Label Studio has nothing to {doing} any more. Somebody deleted it there; publish "
+            "the batch again."
+        )
+    return BadInput(
+        f"Label Studio refused to {doing} (it answered {status}: {said}). An administrator must "
+        "look at the token and at Label Studio's log."
+    )
