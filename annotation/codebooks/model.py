@@ -1,0 +1,193 @@
+"""A codebook as plain values: passes, labels, questions and their allowed answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+Unit: TypeAlias = Literal["clip", "segment"]
+Kind: TypeAlias = Literal["exclusive", "multiple", "ordinal", "text"]
+Role: TypeAlias = Literal["label", "certainty", "cue", "note"]
+Overlap: TypeAlias = Literal["forbidden", "different_labels", "allowed"]
+
+
+class CodebookError(ValueError):
+    """The codebook file must be changed by whoever wrote it; the message lists every problem.
+
+    `problems` holds (line, sentence) pairs, lines counted from 1.
+    """
+
+    def __init__(self, problems: list[tuple[int, str]]) -> None:
+        self.problems = tuple(sorted(problems))
+        super().__init__("\n".join(f"Line {line}: {text}" for line, text in self.problems))
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """One label or one answer. `export` is what released files write for it, if not its id.
+
+    `ours` says that the published source does not give this value and that we chose it.
+    """
+
+    id: str
+    title: str
+    hint: str = ""
+    note: str = ""
+    hotkey: str = ""
+    colour: str = ""
+    export: int | str | None = None
+    ours: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """Something asked about a clip, or about each marked segment.
+
+    kind      exclusive: one answer; multiple: any number; ordinal: one, values in order; text.
+    role      label: what the study is after; certainty: how sure the rater is; cue: what was
+              seen or heard, the question's id names the modality; note: free text.
+    about     for a certainty about a clip: the question that it qualifies; "" for all of them.
+    """
+
+    id: str
+    kind: Kind
+    title: str
+    role: Role = "label"
+    about: str = ""
+    hint: str = ""
+    note: str = ""
+    ours: bool = False
+    required: bool = False
+    values: tuple[Value, ...] = ()
+
+    @property
+    def scale(self) -> Literal["nominal", "ordinal"]:
+        """How the answers differ, in the terms of `annotation.agreement`."""
+        return "ordinal" if self.kind == "ordinal" else "nominal"
+
+    @property
+    def value_ids(self) -> tuple[str, ...]:
+        """Ids of the answers in the codebook's order."""
+        return tuple(value.id for value in self.values)
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A worked example that raters read beside the instructions."""
+
+    title: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """One way through the recordings: the whole clip is judged, or segments are marked in it.
+
+    labels               what a segment may be (segment passes only).
+    overlap              whether one rater's segments may overlap: not at all, only with
+                         different labels, or freely.
+    minimum_duration_us  a shorter segment is taken for a slip of the mouse.
+    questions            about the clip, or about each segment.
+    """
+
+    id: str
+    unit: Unit
+    title: str
+    instructions: str
+    examples: tuple[Example, ...]
+    labels: tuple[Value, ...]
+    overlap: Overlap
+    minimum_duration_us: int
+    questions: tuple[Question, ...]
+    note: str = ""
+    ours: bool = False
+
+    @property
+    def label_ids(self) -> tuple[str, ...]:
+        """Ids of the segment labels in the codebook's order."""
+        return tuple(label.id for label in self.labels)
+
+    def question(self, question_id: str) -> Question:
+        """The question with this id. Raises KeyError."""
+        for question in self.questions:
+            if question.id == question_id:
+                return question
+        raise KeyError(question_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Measurable:
+    """Something whose agreement can be measured, and the values it can take.
+
+    `name` is stable over versions: "segments:ah", "clip:emotion", "clip:behaviours:phone".
+    segment labels       values ("none", label): marked or not at each moment.
+    exclusive, ordinal   values: the answers' ids.
+    multiple             one per answer, values ("no", "yes"): ticked or not.
+    """
+
+    name: str
+    pass_id: str
+    unit: Unit
+    source: str
+    value: str
+    scale: Literal["nominal", "ordinal"]
+    values: tuple[str, ...]
+    title: str
+
+
+@dataclass(frozen=True, slots=True)
+class Codebook:
+    """A validated codebook. `sha256` covers its content, not its layout or comments."""
+
+    id: str
+    version: int
+    title: str
+    languages: tuple[str, ...]
+    source: str
+    note: str
+    passes: tuple[Pass, ...]
+    sha256: str
+
+    def pass_(self, pass_id: str) -> Pass:
+        """The pass with this id. Raises KeyError with a sentence."""
+        for candidate in self.passes:
+            if candidate.id == pass_id:
+                return candidate
+        known = ", ".join(candidate.id for candidate in self.passes)
+        raise KeyError(f"Codebook {self.id!r} has no pass {pass_id!r}; it has {known}.")
+
+    def measurables(self) -> tuple[Measurable, ...]:
+        """Everything whose agreement can be measured, in the codebook's order."""
+        found: list[Measurable] = []
+        for part in self.passes:
+            for label in part.labels:
+                name = f"{part.id}:{label.id}"
+                found.append(
+                    Measurable(
+                        name, part.id, "segment", label.id, label.id, "nominal",
+                        ("none", label.id), label.title,
+                    )
+                )  # fmt: skip
+            if part.unit == "clip":
+                found += [m for question in part.questions for m in _of_question(part, question)]
+        return tuple(found)
+
+
+def _of_question(part: Pass, question: Question) -> list[Measurable]:
+    if question.role != "label" or question.kind == "text":
+        return []
+    name = f"{part.id}:{question.id}"
+    if question.kind == "multiple":
+        return [
+            Measurable(
+                f"{name}:{value.id}", part.id, "clip", question.id, value.id, "nominal",
+                ("no", "yes"), f"{question.title}: {value.title}",
+            )
+            for value in question.values
+        ]  # fmt: skip
+    return [
+        Measurable(
+            name, part.id, "clip", question.id, "", question.scale, question.value_ids,
+            question.title,
+        )
+    ]  # fmt: skip
