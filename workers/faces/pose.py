@@ -64,7 +64,8 @@ def rotation(pose: Pose) -> Doubles:
         [[1, 0, 0], [0, np.cos(pitch), -np.sin(pitch)], [0, np.sin(pitch), np.cos(pitch)]]
     )
     tilt = np.array([[np.cos(roll), -np.sin(roll), 0], [np.sin(roll), np.cos(roll), 0], [0, 0, 1]])
-    return tilt @ nod @ turn
+    matrix: Doubles = tilt @ nod @ turn
+    return matrix
 
 
 def eye_distances(landmarks: ArrayLike) -> Doubles:

@@ -96,8 +96,7 @@ class Converter:
         converted = self._reformatter.reformat(
             frame, width, height, format="bgr24", interpolation=Interpolation.BILINEAR, threads=1
         )
-        picture: Picture = converted.to_ndarray()
-        return picture
+        return converted.to_ndarray().astype(np.uint8, copy=False)
 
 
 def _open(path: Path) -> InputContainer:
