@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Protocol
 
 from django.conf import settings
+from django.db import connection, transaction
 from django.db.models import F
 from django.utils import timezone
 
@@ -199,6 +200,7 @@ def acquire(stored: Stored) -> Blob:
 
     Raises IntegrityProblem when the bytes are not there.
     """
+    _lock(stored.sha256)
     if not backend().exists(stored.sha256):
         raise IntegrityProblem(
             f"The bytes {stored.sha256[:12]} are not in the storage, so nothing may refer to them. "
@@ -208,6 +210,14 @@ def acquire(stored: Stored) -> Blob:
     Blob.objects.filter(pk=blob.pk).update(references=F("references") + 1, erased_at=None)
     blob.refresh_from_db()
     return blob
+
+
+def discard(stored: Stored) -> None:
+    """Remove bytes that were put for work that was not committed, unless somebody has them."""
+    with transaction.atomic():
+        _lock(stored.sha256)
+        if not Blob.objects.filter(sha256=stored.sha256, references__gt=0).exists():
+            backend().erase(stored.sha256)
 
 
 def release(blob: Blob) -> None:
@@ -268,6 +278,13 @@ def erase(blob: Blob) -> None:
 def verify_absent(blob: Blob) -> bool:
     """Tell whether the bytes are really gone."""
     return not backend().exists(blob.sha256)
+
+
+def _lock(sha256: str) -> None:
+    """Let nobody take or discard these bytes until the transaction ends."""
+    if connection.in_atomic_block:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [sha256])
 
 
 def _require(blob: Blob) -> None:

@@ -7,6 +7,7 @@ from django.db import models
 from django.db.models import Q
 
 from waver.core.models import Row
+from waver.studies.access import StudyQuerySet
 
 
 class Study(Row):
@@ -36,6 +37,8 @@ class Study(Row):
     exemption = models.CharField(max_length=16, choices=Exemption.choices, default=Exemption.NONE)
     exemption_reviewed_by = models.CharField(max_length=120, blank=True)
     is_synthetic = models.BooleanField(default=False)
+
+    objects = StudyQuerySet.as_manager()
 
     class Meta:
         verbose_name_plural = "studies"

@@ -1,0 +1,30 @@
+"""Which studies a person sees, and in which roles."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from django.db import models
+
+if TYPE_CHECKING:
+    from waver.accounts.models import User
+    from waver.studies.models import Study
+
+
+class StudyQuerySet(models.QuerySet["Study"]):
+    """Studies, narrowed to what a person may see."""
+
+    def visible_to(self, user: User) -> StudyQuerySet:
+        """Keep the studies that the person belongs to in any role; an administrator sees all."""
+        if not user.is_active:
+            return self.none()
+        if user.is_superuser:
+            return self
+        return self.filter(memberships__user=user).distinct()
+
+
+def roles_in(user: User, study: Study) -> frozenset[str]:
+    """Give the person's roles in the study: none for somebody who does not belong to it."""
+    if not user.is_active:
+        return frozenset()
+    return frozenset(study.memberships.filter(user=user).values_list("role", flat=True))
