@@ -118,6 +118,8 @@ WAVER_PORT = int(os.environ.get("WAVER_PORT", "8000"))
 WAVER_URL = os.environ.get("WAVER_URL", f"http://127.0.0.1:{WAVER_PORT}")
 LABEL_STUDIO_PORT = int(os.environ.get("WAVER_LABEL_STUDIO_PORT", "8081"))
 LABEL_STUDIO_URL = os.environ.get("WAVER_LABEL_STUDIO_URL", f"http://127.0.0.1:{LABEL_STUDIO_PORT}")
+# The address at which Waver reaches Label Studio: private, past no proxy.
+LABEL_STUDIO_INTERNAL_URL = os.environ.get("WAVER_LABEL_STUDIO_INTERNAL_URL", LABEL_STUDIO_URL)
 LABEL_STUDIO_PYTHON = Path(
     os.environ.get("WAVER_LABEL_STUDIO_PYTHON", ROOT / ".venv-label-studio" / "bin" / "python")
 )

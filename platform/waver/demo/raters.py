@@ -1,0 +1,115 @@
+"""Scripted raters: they sign in and label over HTTP as a browser does, with cookies, no tokens.
+
+Marked synthetic wherever their work shows. They address only what a rater's browser would.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urljoin, urlsplit
+
+import httpx
+
+from waver.core.errors import TemporaryProblem
+
+Answer = Callable[[str], list[dict[str, Any]]]
+_PATIENCE_SECONDS = 30.0
+
+
+@dataclass(frozen=True)
+class Work:
+    """One batch that a scripted rater labels: where to start, and what to say of an assignment.
+
+    `answer` gets the opaque assignment id that the task shows and gives Label Studio's result.
+    """
+
+    start_path: str
+    answer: Answer
+
+
+def label(
+    *,
+    waver_url: str,
+    username: str,
+    password: str,
+    work: list[Work],
+    on_submitted: Callable[[], None],
+) -> int:
+    """Sign in, work off every batch, sign out; give the number of submitted annotations.
+
+    Raises TemporaryProblem when one of the two servers does not do what a rater's page needs.
+    """
+    submitted = 0
+    with httpx.Client(base_url=waver_url, timeout=_PATIENCE_SECONDS) as waver:
+        _sign_in(waver, username, password)
+        for batch in work:
+            submitted += _work_off(waver, batch, on_submitted)
+        _post_form(waver, "/sign-out/", {})
+    return submitted
+
+
+def _sign_in(waver: httpx.Client, username: str, password: str) -> None:
+    waver.get("/sign-in/")
+    answer = _post_form(waver, "/sign-in/", {"username": username, "password": password})
+    if answer.status_code != 302 or "waver_session" not in waver.cookies:
+        raise TemporaryProblem(f"The scripted rater {username} could not sign in to Waver.")
+
+
+def _post_form(waver: httpx.Client, path: str, fields: dict[str, str]) -> httpx.Response:
+    token = waver.cookies.get("waver_csrf") or ""
+    return waver.post(
+        path,
+        data={**fields, "csrfmiddlewaretoken": token},
+        headers={"Referer": str(waver.base_url)},
+    )
+
+
+def _work_off(waver: httpx.Client, batch: Work, on_submitted: Callable[[], None]) -> int:
+    """Start labelling as the queue's button does, then take task after task until none is left."""
+    hand_over = _post_form(waver, batch.start_path, {})
+    location = hand_over.headers.get("location", "")
+    if hand_over.status_code not in {302, 303} or not location.startswith("http"):
+        raise TemporaryProblem(
+            f"“Start labelling” did not lead into Label Studio (status {hand_over.status_code})."
+        )
+    origin = "{0.scheme}://{0.netloc}".format(urlsplit(location))
+    submitted = 0
+    with httpx.Client(headers={"Origin": origin}, timeout=_PATIENCE_SECONDS) as labels:
+        entered = labels.get(location)
+        project = _project(urljoin(location, entered.headers.get("location", "")))
+        while task := _next_task(labels, origin, project):
+            result = batch.answer(task["data"]["assignment"])
+            answer = labels.post(
+                f"{origin}/api/tasks/{task['id']}/annotations/?project={project}",
+                json={"result": result, "lead_time": 12.5, "project": project},
+            )
+            if answer.status_code != 201:
+                raise TemporaryProblem(
+                    f"Label Studio refused an annotation (status {answer.status_code}): "
+                    f"{answer.text[:300]}"
+                )
+            submitted += 1
+            on_submitted()
+    return submitted
+
+
+def _project(landing: str) -> int:
+    """Read the project's number from the page that the rater lands on: /projects/N/data."""
+    parts = urlsplit(landing).path.split("/")
+    if len(parts) < 3 or parts[1] != "projects" or not parts[2].isdigit():
+        raise TemporaryProblem(f"Label Studio did not open a project but {landing}.")
+    return int(parts[2])
+
+
+def _next_task(labels: httpx.Client, origin: str, project: int) -> dict[str, Any] | None:
+    answer = labels.get(f"{origin}/api/projects/{project}/next")
+    if answer.status_code == 404:
+        return None
+    if answer.status_code != 200:
+        raise TemporaryProblem(
+            f"Label Studio gave no next task (status {answer.status_code}): {answer.text[:300]}"
+        )
+    task: dict[str, Any] = answer.json()
+    return task
