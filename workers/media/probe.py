@@ -76,6 +76,7 @@ class _Tally:
     first: int | None = None
     end: int = 0
     last: int = 0
+    hidden: int = 0
     times: list[int] | None = None
 
     def add(self, pts: int, duration: int) -> None:
@@ -205,10 +206,11 @@ def _count(
     chosen = [video] if audio is None else [video, audio]
     for packet in source.demux(chosen):
         time = packet.pts if packet.pts is not None else packet.dts
-        if time is None or packet.is_discard:
-            continue  # the end mark of a stream, or what an edit list leaves out
         tally = pictures if packet.stream_index == video.index else sounds
-        tally.add(time, packet.duration or 0)
+        if packet.is_discard:
+            tally.hidden += 1  # an edit list leaves it out
+        elif time is not None:  # the mark at the end of a stream has no time
+            tally.add(time, packet.duration or 0)
     if pictures.count == 0:
         raise RefusedRecordingError(
             f"{shown} holds no pictures: its video stream is empty. Copy it again from the device "
@@ -219,10 +221,10 @@ def _count(
 
 def _refuse_missing_frames(video: AvVideoStream, pictures: _Tally, shown: str) -> None:
     """Compare with the count in the file's index, where it has one (MP4 and AVI)."""
-    promised = video.frames
-    if promised and pictures.count < 0.9 * promised:
+    promised, there = video.frames, pictures.count + pictures.hidden
+    if promised and there < 0.9 * promised:
         raise RefusedRecordingError(
-            f"{shown} is cut off: {pictures.count} of its {promised} pictures are there. Copy it "
+            f"{shown} is cut off: {there} of its {promised} pictures are there. Copy it "
             "again from the device that recorded it."
         )
 

@@ -71,9 +71,18 @@ def rescale(ticks: int, scale: Fraction) -> int:
     return rounded if ticks >= 0 else -rounded
 
 
-def expected_count(frames: SourceFrames, rate: Fraction) -> int:
-    """Return how many frames of `rate` the filter makes of `frames`, the first at time 0."""
-    return rescale(frames.end - frames.pts[0], frames.time_base * rate)
+def expected_counts(frames: SourceFrames, rate: Fraction) -> tuple[int, ...]:
+    """Return how many frames of `rate` the filter makes of `frames`, the first at time 0.
+
+    There can be two answers, because only the last frame's length is a matter of opinion: ffmpeg
+    takes the container's, or the gap before the frame where it thinks the container made it up
+    (fftools/ffmpeg_dec.c, video_duration_estimate). The map of all frames before is the same.
+    """
+    ends = [frames.end]
+    if len(frames.pts) > 1:
+        ends.append(2 * frames.pts[-1] - frames.pts[-2])
+    scale = frames.time_base * rate
+    return tuple(dict.fromkeys(rescale(end - frames.pts[0], scale) for end in ends))
 
 
 def map_frames(frames: SourceFrames, *, rate: Fraction, count: int) -> FrameMap:
@@ -82,11 +91,12 @@ def map_frames(frames: SourceFrames, *, rate: Fraction, count: int) -> FrameMap:
     Source times are microseconds after the first source frame, rounded half up. Raises
     MediaToolError where the filter would have made another number of frames than the proxy has.
     """
-    expected = expected_count(frames, rate)
-    if expected != count:
+    expected = expected_counts(frames, rate)
+    if count not in expected:
         raise MediaToolError(
-            f"The proxy has {count} frames where {expected} were expected from the recording's own "
-            "time stamps. Report this to the administrator: frame numbers could not be trusted."
+            f"The proxy has {count} frames where {' or '.join(map(str, expected))} were expected "
+            "from the recording's own time stamps. Report this to the administrator: frame numbers "
+            "could not be trusted."
         )
     first, scale = frames.pts[0], frames.time_base * rate
     places = [rescale(pts - first, scale) for pts in frames.pts]

@@ -1,0 +1,163 @@
+"""The map from proxy frames to source times, against what the proxy's pictures really show."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from itertools import accumulate
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from waver.core.clock import frame_us
+from workers.media import timing
+from workers.media.errors import MediaToolError
+from workers.media.normalise import Proxy, normalise
+
+from . import clips
+
+MS = Fraction(1, 1000)
+TICK = Fraction(1, 90000)
+
+
+def check_map(proxy: Proxy, pts: list[int], time_base: Fraction) -> None:
+    """Hold every row of the map to the picture that the proxy shows there."""
+    table = pq.read_table(proxy.frame_map).to_pydict()
+    shown = clips.numbers_in(proxy.video)
+    assert len(shown) == proxy.frame_count == len(table["frame"])
+    assert table["frame"] == list(range(proxy.frame_count))
+    assert table["proxy_us"] == [frame_us(n, proxy.rate) for n in range(proxy.frame_count)]
+    times = [float((time - pts[0]) * time_base * 1_000_000) for time in pts]
+    half = float(500_000 / proxy.rate)
+    for row, number in enumerate(shown):
+        assert abs(table["source_us"][row] - times[number]) <= 0.5, f"proxy frame {row}"
+        repeated = row > 0 and shown[row - 1] == number
+        assert table["duplicated"][row] == repeated
+        if not repeated:
+            assert abs(table["source_us"][row] - table["proxy_us"][row]) <= half + 1
+
+
+@pytest.mark.parametrize("rate", timing.STANDARD_RATES, ids=str)
+def test_constant_rates_map_frame_to_frame(rate: Fraction, tmp_path: Path) -> None:
+    pts = clips.constant_pts(rate, 24)
+    proxy = normalise(
+        clips.write_clip(tmp_path / "clip.mp4", pts), tmp_path / "out", frame_us=frame_us
+    )
+    assert proxy.rate == rate
+    check_map(proxy, pts, TICK)
+    # a tick of 1/90000 s does not hold every rate's times, but never costs a frame
+    assert proxy.figures["left_out_frames"] == 0
+    assert len(pts) == len(set(clips.numbers_in(proxy.video)))
+
+
+@settings(
+    max_examples=30,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(
+    gaps=st.lists(st.integers(5, 120), min_size=8, max_size=30),
+    start=st.integers(0, 2000),
+    container=st.sampled_from(["mp4", "matroska", "webm"]),
+)
+def test_variable_rate_dropped_frames_and_late_start(
+    gaps: list[int], start: int, container: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = tmp_path_factory.mktemp("vfr")
+    pts = list(accumulate(gaps, initial=start))
+    source = clips.write_clip(
+        folder / f"clip.{container}",
+        pts,
+        time_base=MS,
+        container=container,
+        codec="libvpx" if container == "webm" else "libx264",
+    )
+    proxy = normalise(source, folder / "out", frame_us=frame_us)
+    check_map(proxy, pts, MS)
+
+
+def test_negative_start_through_an_edit_list(tmp_path: Path) -> None:
+    """Frames that an edit list hides are not presented: time 0 is the first one that is."""
+    pts = [time - 5 * 3000 for time in clips.constant_pts(Fraction(30), 30)]
+    source = clips.write_clip(tmp_path / "clip.mp4", pts, options={"avoid_negative_ts": "disabled"})
+    proxy = normalise(source, tmp_path / "out", frame_us=frame_us)
+    shown = clips.numbers_in(proxy.video)
+    first = shown[0]
+    assert shown == list(range(first, 30))
+    check = pq.read_table(proxy.frame_map).to_pydict()
+    assert check["source_us"] == [frame_us(n, Fraction(30)) for n in range(30 - first)]
+
+
+def test_a_last_frame_too_short_to_be_seen_is_left_out_and_counted(tmp_path: Path) -> None:
+    pts = clips.constant_pts(Fraction(25), 10)
+    source = clips.write_clip(tmp_path / "clip.mp4", pts, last_ticks=900)
+    proxy = normalise(source, tmp_path / "out", frame_us=frame_us)
+    assert clips.numbers_in(proxy.video) == list(range(9))
+    assert proxy.figures["left_out_frames"] == 1
+
+
+def test_picture_and_sound_keep_their_distance(tmp_path: Path) -> None:
+    """A tone that begins 0.5 s after the first frame does so in the proxy's sound too."""
+    import wave
+
+    import numpy as np
+
+    pts = [time + 90000 for time in clips.constant_pts(Fraction(30), 60)]
+    source = clips.write_clip(
+        tmp_path / "clip.mkv", pts, container="matroska", audio_seconds=1.0, audio_starts=1.5
+    )
+    proxy = normalise(source, tmp_path / "out", frame_us=frame_us)
+    with wave.open(str(proxy.audio_16k)) as stream:
+        assert (stream.getframerate(), stream.getnchannels()) == (16000, 1)
+        assert abs(stream.getnframes() / 16000 - proxy.duration_us / 1e6) < 0.001
+        samples = np.frombuffer(stream.readframes(stream.getnframes()), "<i2")
+    loud = np.flatnonzero(np.abs(samples.astype(int)) > 2000) / 16000
+    assert abs(loud[0] - 0.5) < 0.03
+    assert abs(loud[-1] - 1.5) < 0.05
+
+
+@given(
+    gaps=st.lists(st.integers(1, 9000), min_size=1, max_size=200),
+    rate=st.sampled_from(timing.STANDARD_RATES),
+    start=st.integers(-90000, 90000),
+)
+def test_prediction_holds_its_bounds(gaps: list[int], rate: Fraction, start: int) -> None:
+    pts = tuple(accumulate(gaps, initial=start))
+    frames = timing.SourceFrames(pts=pts, end=pts[-1] + 3000, time_base=TICK)
+    count = timing.expected_counts(frames, rate)[0]
+    frame_map = timing.map_frames(frames, rate=rate, count=count)
+    assert len(frame_map.source_us) == count
+    assert list(frame_map.source_index) == sorted(frame_map.source_index)
+    proxy_us = [frame_us(n, rate) for n in range(count)]
+    assert timing.largest_error_us(frame_map, proxy_us) <= 500_000 / rate + 1
+    # going there and back, a source time that is shown lands on the frame that shows it
+    for place, source_us in enumerate(frame_map.source_us):
+        if not frame_map.duplicated[place]:
+            assert timing.rescale(source_us, rate / 1_000_000) in (place - 1, place, place + 1)
+
+
+def test_another_count_is_refused() -> None:
+    frames = timing.SourceFrames(pts=(0, 3000, 6000), end=9000, time_base=TICK)
+    with pytest.raises(MediaToolError, match="4 frames where 3 were expected"):
+        timing.map_frames(frames, rate=Fraction(30), count=4)
+
+
+@pytest.mark.parametrize(
+    ("mean", "nearest"),
+    [
+        ("29.97", "30000/1001"),
+        ("30", "30"),
+        ("23.9", "24000/1001"),
+        ("26.4", "25"),
+        ("14.2", "15"),
+        ("12.4", "25/2"),
+        ("3", "10"),
+        ("120", "60"),
+        ("59.95", "60000/1001"),
+    ],
+)
+def test_nearest_standard_rate(mean: str, nearest: str) -> None:
+    assert timing.nearest_rate(Fraction(mean)) == Fraction(nearest)
