@@ -54,3 +54,10 @@ def test_the_eye_distance_hardly_shrinks_when_a_head_turns() -> None:
     assert bare[2] < 0.6 * bare[0]
     distances = eye_distances(faces)
     assert distances.min() > 0.93 * distances.max()
+
+
+def test_the_template_and_the_average_face_agree_in_proportion() -> None:
+    eyes = ARCFACE_TEMPLATE[1, 0] - ARCFACE_TEMPLATE[0, 0]
+    down = ARCFACE_TEMPLATE[3:, 1].mean() - ARCFACE_TEMPLATE[:2, 1].mean()
+    average = AVERAGE_FACE[1, 0] - AVERAGE_FACE[0, 0]
+    assert abs(eyes / down / (average / AVERAGE_FACE[3, 1]) - 1) < 0.01
