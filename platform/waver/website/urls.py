@@ -1,6 +1,33 @@
-"""The website's addresses."""
+"""The website's addresses. Who may open each is tested in tests/website/test_permissions.py."""
 
-from django.urls import URLPattern, URLResolver
+from django.urls import URLPattern, URLResolver, path
+
+from waver.website.views import agreement, auth, queue, recordings, releases, status, studies
+
+STUDY = "studies/<slug:code>/"
+RECORDING = f"{STUDY}recordings/<uuid:recording_id>/"
 
 app_name = "website"
-urlpatterns: list[URLPattern | URLResolver] = []
+urlpatterns: list[URLPattern | URLResolver] = [
+    path("", auth.home, name="home"),
+    path("sign-in/", auth.SignIn.as_view(), name="sign-in"),
+    path("sign-out/", auth.SignOut.as_view(), name="sign-out"),
+    path("health/", status.health, name="health"),
+    path("status/", status.status, name="status"),
+    path("queue/", queue.queue, name="queue"),
+    path("queue/<uuid:batch_id>/instructions/", queue.instructions, name="instructions"),
+    path("studies/", studies.studies, name="studies"),
+    path(STUDY, studies.study, name="study"),
+    path(f"{STUDY}recordings/", studies.recordings, name="recordings"),
+    path(RECORDING, recordings.recording, name="recording"),
+    path(f"{RECORDING}timeline.json", recordings.timeline, name="recording-timeline"),
+    path(f"{RECORDING}media/<slug:kind>/", recordings.recording_media, name="recording-media"),
+    path(f"{RECORDING}faces/<int:frame>.jpg", recordings.face, name="recording-face"),
+    path(f"{RECORDING}accept/", recordings.accept, name="recording-accept"),
+    path(f"{STUDY}agreement/", agreement.newest, name="agreement"),
+    path(f"{STUDY}agreement/<uuid:run_id>/", agreement.run, name="agreement-run"),
+    path(f"{STUDY}agreement/<uuid:run_id>/table.csv", agreement.table, name="agreement-table"),
+    path(f"{STUDY}agreement/<uuid:run_id>/plot.svg", agreement.plot, name="agreement-plot"),
+    path(f"{STUDY}releases/", releases.releases, name="releases"),
+    path(f"{STUDY}releases/<uuid:release_id>/", releases.release, name="release"),
+]

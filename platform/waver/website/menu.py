@@ -1,0 +1,50 @@
+"""What stands in the menu: only pages that are open to the person."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from django.urls import reverse
+
+from waver.accounts.models import User
+from waver.studies.models import Membership
+
+
+@dataclass(frozen=True)
+class Item:
+    """One entry: its title, its address, and the names of the pages that lie below it."""
+
+    title: str
+    url: str
+    names: tuple[str, ...]
+
+
+_STATUS = ("Status", "website:status", ("status",))
+_STUDIES = (
+    "My studies",
+    "website:studies",
+    (
+        "studies", "study", "recordings", "recording", "agreement", "agreement-run", "releases",
+        "release",
+    ),
+)  # fmt: skip
+_QUEUE = ("My queue", "website:queue", ("queue", "instructions"))
+
+
+def menu_of(user: User) -> list[Item]:
+    """List the pages that begin what somebody may do here, most important first."""
+    roles = set(Membership.objects.filter(user=user).values_list("role", flat=True))
+    found = []
+    if user.is_staff:
+        found.append(_STATUS)
+    if roles - {Membership.Role.ANNOTATOR}:
+        found.append(_STUDIES)
+    if Membership.Role.ANNOTATOR in roles:
+        found.append(_QUEUE)
+    return [Item(title, reverse(name), names) for title, name, names in found]
+
+
+def home_of(user: User) -> str | None:
+    """Give the address of somebody's first page, or None when they belong to no study yet."""
+    items = menu_of(user)
+    return items[0].url if items else None

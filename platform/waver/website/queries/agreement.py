@@ -1,0 +1,199 @@
+"""What the agreement page shows: read from the gate's signed receipt, never computed again."""
+
+from __future__ import annotations
+
+import csv
+import io
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from django.utils import timezone
+
+from annotation.codebooks.loader import load
+from annotation.codebooks.model import CodebookError
+from annotation.models import CodebookVersion
+from waver.core.errors import Missing
+from waver.datasets.models import GateRun, Waiver
+from waver.datasets.receipts import is_genuine
+from waver.studies.models import Study
+from waver.website.plots import Estimate
+
+COLUMNS = (
+    "label", "title", "verdict", "alpha", "low", "high", "level", "lower_that_counts", "needed",
+    "without_one_rater_low", "without_one_rater_high", "prevalence", "participants", "recordings",
+    "raters", "fleiss_kappa", "gwet_ac", "pabak", "percent_agreement", "independent_alpha",
+    "sentence",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class LabelLine:
+    """One label's line. Numbers are None where they are undefined; `sentence` says why."""
+
+    key: str
+    title: str
+    verdict: str
+    sentence: str
+    reasons: list[str]
+    alpha: float | None
+    low: float | None
+    high: float | None
+    level: float | None
+    method: str
+    lower: float | None
+    needed: float | None
+    least: float | None
+    most: float | None
+    prevalence: float | None
+    n: dict[str, Any]
+    report: dict[str, Any]
+    independent: float | None
+    difference: float | None
+
+    def estimate(self) -> Estimate:
+        """Give the line of the forest plot."""
+        return Estimate(
+            title=self.title,
+            verdict=self.verdict,
+            point=self.alpha,
+            low=self.low,
+            high=self.high,
+            threshold=self.needed,
+            least=self.least,
+            most=self.most,
+            words=" ".join(self.reasons),
+        )
+
+    def cells(self) -> list[Any]:
+        """Give the line of the table that is downloaded, in the order of COLUMNS."""
+        n, report = self.n, self.report
+        return [
+            self.key, self.title, self.verdict, self.alpha, self.low, self.high, self.level,
+            self.lower, self.needed, self.least, self.most, self.prevalence,
+            n.get("participants"), n.get("recordings"), n.get("raters"),
+            number(report.get("fleiss")), number(report.get("gwet")),
+            number(report.get("pabak")), number(report.get("percent")), self.independent,
+            self.sentence,
+        ]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class AgreementPage:
+    """One look of the gate at one snapshot."""
+
+    run: GateRun
+    lines: list[LabelLine]
+    others: list[GateRun]
+    is_genuine: bool
+    is_demonstration: bool
+
+    @property
+    def level(self) -> float:
+        """Give the level of the intervals, 0 to 1."""
+        return next((line.level for line in self.lines if line.level), 0.95)
+
+
+def find_run(study: Study, run_id: UUID | None) -> GateRun | None:
+    """Give a look of the gate in this study, or its newest one; None when there is none yet.
+
+    Raises Missing for an id that is not this study's.
+    """
+    rows = GateRun.objects.filter(snapshot__study=study).select_related(
+        "snapshot__study", "snapshot__codebook", "policy"
+    )
+    if run_id is None:
+        return rows.order_by("-created_at").first()
+    found = rows.filter(pk=run_id).first()
+    if found is None:
+        raise Missing("This study has no such look of the gate. The agreement page lists them all.")
+    return found
+
+
+def page(run: GateRun) -> AgreementPage:
+    """Read one look of the gate."""
+    return AgreementPage(
+        run=run,
+        lines=label_lines(run),
+        others=list(
+            GateRun.objects.filter(snapshot__study_id=run.snapshot.study_id)
+            .exclude(pk=run.pk)
+            .select_related("snapshot")
+            .order_by("-created_at")[:20]
+        ),
+        is_genuine=is_genuine(run.receipt, run.signature),
+        is_demonstration=bool(run.receipt.get("policy", {}).get("demonstration")),
+    )
+
+
+def label_lines(run: GateRun) -> list[LabelLine]:
+    """Give a line for each label of a receipt, in the policy's order."""
+    titles = titles_of(run.snapshot.codebook)
+    waivers = {row.label: row for row in run.waivers.filter(until__gt=timezone.now())}
+    return [
+        _line(key, titles.get(key, key), found, waivers.get(key))
+        for key, found in run.receipt["labels"].items()
+    ]
+
+
+def titles_of(version: CodebookVersion) -> dict[str, str]:
+    """Give the titles of a codebook's labels by their keys; empty for an unreadable codebook."""
+    # Here, because it loads numpy, and most web processes never show this page.
+    from waver.datasets.labels import labels_of
+
+    try:
+        codebook = load(version.text)
+    except CodebookError:
+        return {}
+    passes = {part.id: part.title for part in codebook.passes}
+    return {
+        key: f"{label.title} ({passes[label.pass_id].lower()})"
+        for key, label in labels_of(codebook).items()
+    }
+
+
+def table(lines: list[LabelLine]) -> str:
+    """Write the table as CSV: one line for each label, empty cells where a value is undefined."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    writer.writerows(line.cells() for line in lines)
+    return out.getvalue()
+
+
+def number(value: Any) -> float | None:
+    """Read a receipt's number; an undefined one is an object with its reason, and gives None."""
+    return float(value) if isinstance(value, int | float) else None
+
+
+def _line(key: str, title: str, found: dict[str, Any], waiver: Waiver | None) -> LabelLine:
+    interval = found.get("interval") or {}
+    ends = found.get("without_one_rater") or [None, None]
+    check = found.get("cross_check") or {}
+    return LabelLine(
+        key=key,
+        title=title,
+        verdict=GateRun.Verdict.WAIVED.value if waiver else found["verdict"],
+        sentence=found["sentence"] + _waived(waiver),
+        reasons=list(found.get("reasons", [])),
+        alpha=number(found.get("alpha")),
+        low=number(interval.get("low")),
+        high=number(interval.get("high")),
+        level=number(interval.get("level")),
+        method=str(interval.get("method", "")),
+        lower=number(found.get("lower")),
+        needed=number(found.get("required")),
+        least=number(ends[0]),
+        most=number(ends[1]),
+        prevalence=number(found.get("prevalence")),
+        n=found.get("n") or {},
+        report=found.get("report") or {},
+        independent=number(check.get("alpha")),
+        difference=number(check.get("difference")),
+    )
+
+
+def _waived(waiver: Waiver | None) -> str:
+    if waiver is None:
+        return ""
+    return f" Waived by {waiver.waived_by} until {waiver.until:%Y-%m-%d}: {waiver.reason}"

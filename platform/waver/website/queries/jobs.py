@@ -1,0 +1,109 @@
+"""Jobs as people see them: what is being done, how far it is, how long it may still take."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from django.db.models import CharField, QuerySet
+from django.db.models.functions import Cast
+from django.utils import timezone
+
+from waver.core.models import Job
+from waver.recordings.models import Recording
+from waver.studies.models import Study
+
+TITLES = {
+    "recordings.normalise": "Preparing the video",
+    "recordings.faces": "Finding and following faces",
+    "recordings.speech": "Finding speech and pauses",
+    "recordings.cues": "Marking cue candidates",
+    "annotation.publish": "Sending clips to raters",
+    "annotation.collect": "Fetching raters' work",
+    "datasets.release": "Building a release",
+}
+OPEN = (Job.State.QUEUED, Job.State.RUNNING)
+
+
+@dataclass(frozen=True)
+class JobLine:
+    """One job on a page. `progress` goes from 0 to 1; `left` is None before it can be told."""
+
+    title: str
+    about: str
+    recording_id: UUID | None
+    state: str
+    progress: float
+    note: str
+    error: str
+    attempts: int
+    left: timedelta | None
+
+
+def title_of(name: str) -> str:
+    """Give the plain words for a job's name."""
+    return TITLES.get(name, name.replace(".", ": ").replace("_", " "))
+
+
+def jobs_of(study: Study) -> QuerySet[Job]:
+    """Give the jobs about a study, its recordings, its batches and its releases."""
+    about: QuerySet[Recording, str] = _ids(study.recordings.all())
+    return Job.objects.filter(
+        subject_id__in=about.union(_ids(study.batches.all()), _ids(study.releases.all()), all=True)
+    ) | Job.objects.filter(subject_id=str(study.pk))
+
+
+def _ids(rows: QuerySet) -> QuerySet:  # type: ignore[type-arg]  # of any table
+    return rows.values_list(Cast("pk", CharField()), flat=True).order_by()
+
+
+def open_jobs(study: Study, *, limit: int = 12) -> tuple[list[JobLine], int]:
+    """Give the running jobs of a study and the next that wait (at most `limit`), and the number
+    of all that are open.
+    """
+    rows = jobs_of(study).filter(state__in=OPEN)
+    shown = list(rows.order_by("-state", "created_at")[:limit])
+    return lines(shown), rows.count() if len(shown) == limit else len(shown)
+
+
+def lines(jobs: list[Job]) -> list[JobLine]:
+    """Turn rows into lines, with one query for the recordings that they are about."""
+    names = {
+        str(row.pk): (row.pk, recording_title(row))
+        for row in Recording.objects.filter(
+            pk__in=[job.subject_id for job in jobs if job.name.startswith("recordings.")]
+        ).select_related("take__participant", "take__prompt")
+    }
+    now = timezone.now()
+    found = []
+    for job in jobs:
+        recording_id, about = names.get(job.subject_id, (None, ""))
+        found.append(
+            JobLine(
+                title=title_of(job.name),
+                about=about,
+                recording_id=recording_id,
+                state=job.state,
+                progress=job.progress,
+                note=job.note,
+                error=job.error,
+                attempts=job.attempts,
+                left=time_left(started_at=job.started_at, progress=job.progress, now=now),
+            )
+        )
+    return found
+
+
+def time_left(*, started_at: datetime | None, progress: float, now: datetime) -> timedelta | None:
+    """Estimate what a job still needs, from what it needed so far; None below 5 % progress."""
+    if started_at is None or not 0.05 <= progress < 1:
+        return None
+    return (now - started_at) * ((1 - progress) / progress)
+
+
+def recording_title(recording: Recording) -> str:
+    """Name a recording for researchers: participant and prompt. Never shown to raters."""
+    take = recording.take
+    prompt = f" · prompt {take.prompt.order}" if take.prompt else ""
+    return f"{take.participant.code}{prompt}"

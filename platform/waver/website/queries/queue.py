@@ -1,0 +1,96 @@
+"""What an annotator sees: their own clips, counted, and nobody else's. No names, no codes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from django.db.models import QuerySet
+
+from annotation.codebooks.loader import load
+from annotation.codebooks.model import Codebook, Pass
+from annotation.models import Assignment, Batch
+from waver.accounts.models import User
+from waver.core.errors import Missing
+
+DONE = (Assignment.State.SUBMITTED,)
+WAITING = (Assignment.State.SENT, Assignment.State.RETURNED)
+
+
+@dataclass
+class QueueLine:
+    """One batch in a rater's queue. `position` of a returned clip is its place in their order."""
+
+    batch: Batch
+    total: int = 0
+    done: int = 0
+    waiting: int = 0
+    returned: list[tuple[int, str]] = field(default_factory=list)
+
+    @property
+    def share(self) -> float:
+        """Give the share that is done, 0 to 1."""
+        return self.done / self.total if self.total else 0.0
+
+    @property
+    def can_start(self) -> bool:
+        """Tell whether there is a clip to label now."""
+        return self.batch.state == Batch.State.OPEN and self.waiting > 0
+
+    @property
+    def next_position(self) -> int:
+        """Give the number of the next clip, counted from 1."""
+        return self.done + 1
+
+
+def queue(user: User) -> list[QueueLine]:
+    """Give a rater's batches, those with work first, in two queries."""
+    rows = (
+        Assignment.objects.filter(rater=user)
+        .exclude(state__in=(Assignment.State.WITHDRAWN, Assignment.State.PLANNED))
+        .select_related("batch__study", "batch__codebook")
+        .order_by("batch__created_at", "order")
+    )
+    lines: dict[UUID, QueueLine] = {}
+    for position, row in _positions(rows):
+        line = lines.setdefault(row.batch_id, QueueLine(batch=row.batch))
+        line.total += 1
+        line.done += row.state in DONE
+        line.waiting += row.state in WAITING
+        if row.state == Assignment.State.RETURNED:
+            line.returned.append((position, row.return_reason))
+    return sorted(lines.values(), key=lambda line: not line.can_start)
+
+
+def _positions(rows: QuerySet[Assignment]) -> list[tuple[int, Assignment]]:
+    """Number a rater's clips within each batch from 1, in their own order."""
+    seen: dict[UUID, int] = {}
+    found = []
+    for row in rows:
+        seen[row.batch_id] = seen.get(row.batch_id, 0) + 1
+        found.append((seen[row.batch_id], row))
+    return found
+
+
+@dataclass(frozen=True)
+class Instructions:
+    """What a rater reads before and while they label."""
+
+    line: QueueLine
+    codebook: Codebook
+    part: Pass
+
+
+def instructions(user: User, batch_id: UUID) -> Instructions:
+    """Give the instructions of a batch to one of its raters.
+
+    Raises Missing for a batch in which the person has no clip.
+    """
+    for line in queue(user):
+        if line.batch.pk == batch_id:
+            codebook = load(line.batch.codebook.text)
+            return Instructions(line, codebook, codebook.pass_(line.batch.pass_id))
+    raise Missing(
+        "You have no clips in this batch, so there are no instructions to show. Your queue lists "
+        "the batches that you take part in."
+    )

@@ -1,0 +1,168 @@
+"""How values are written on pages: times, sizes, shares and states."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from django import template
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from waver.accounts.models import User
+from waver.core.clock import format_us
+from waver.recordings.models import Recording
+from waver.website.menu import Item, menu_of
+from waver.website.queries import jobs
+
+register = template.Library()
+
+# A state's kind decides its shape and colour; its word is always written beside it.
+KINDS = {
+    "good": {"ready", "done", "published", "pass", "submitted", "accepted", "closed"},
+    "attention": {"attention", "tentative", "undetermined", "returned", "rejected", "waived"},
+    "bad": {"failed", "refused", "fail", "withdrawn", "erased", "cancelled", "stopped"},
+}
+WORDS = {
+    "queued": "Waiting",
+    "running": "Running",
+    "waiting": "Waiting",
+    "done": "Done",
+    "failed": "Failed",
+    "refused": "Refused",
+    "cancelled": "Cancelled",
+    "open": "Open",
+    "draft": "Draft",
+    "publishing": "Being sent",
+    "closed": "Closed",
+    "building": "Being built",
+    "published": "Published",
+    "pass": "Pass",
+    "tentative": "Tentative",
+    "fail": "Blocked",
+    "undetermined": "Undetermined",
+    "waived": "Waived",
+}
+
+
+def kind_of(state: str) -> str:
+    """Give `good`, `wait`, `attention` or `bad` for a state of any table."""
+    for kind, states in KINDS.items():
+        if state in states:
+            return kind
+    return "wait"
+
+
+@register.filter
+def mark(state: str, word: str = "") -> SafeString:
+    """Show a state as a shape and a word."""
+    text = word or WORDS.get(state, state.replace("_", " ").capitalize())
+    return format_html('<span class="mark mark-{}">{}</span>', kind_of(state), text)
+
+
+@register.filter
+def verdict_word(state: str) -> str:
+    """Give a state's word alone, where the shape is drawn."""
+    return WORDS.get(state, state)
+
+
+@register.filter
+def mark_kind(state: str) -> str:
+    """Give the kind of a state, for a class name."""
+    return kind_of(state)
+
+
+@register.filter
+def clock(us: int | None) -> str:
+    """Write a time in a recording: minutes, seconds, milliseconds."""
+    return "–" if us is None else format_us(us)
+
+
+@register.filter
+def minutes(us: int | None) -> str:
+    """Write a duration coarsely: `1:07` for a clip, `2 h 05 min` for a study."""
+    if us is None:
+        return "–"
+    seconds = (us + 500_000) // 1_000_000
+    if seconds >= 3600:
+        return f"{seconds // 3600} h {seconds % 3600 // 60:02d} min"
+    return f"{seconds // 60}:{seconds % 60:02d}"
+
+
+@register.filter
+def file_size(size: int | None) -> str:
+    """Write bytes as people do: 812 B, 3.4 MB."""
+    if size is None:
+        return "–"
+    value = float(size)
+    for unit in ("B", "kB", "MB", "GB"):
+        if value < 1000 or unit == "GB":
+            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+        value /= 1000
+    return f"{value:.1f} TB"
+
+
+@register.filter
+def percent(share: float | None) -> str:
+    """Write a share of 1 as a percentage."""
+    return "–" if share is None else f"{100 * share:.0f} %"
+
+
+@register.filter
+def decimals(value: Any, places: int = 2) -> str:
+    """Write a number with a fixed number of decimals, or a dash when there is none."""
+    return f"{value:.{places}f}" if isinstance(value, int | float) else "–"
+
+
+@register.filter
+def scientific(value: float | None) -> str:
+    """Write a tiny number: `0`, `3.1e-16`."""
+    return "–" if value is None else f"{value:.2g}"
+
+
+@register.filter
+def spoken(left: timedelta | None) -> str:
+    """Write how long something still takes."""
+    if left is None:
+        return ""
+    seconds = int(left.total_seconds())
+    if seconds < 60:
+        return "less than a minute left"
+    if seconds < 3600:
+        return f"about {seconds // 60 + 1} min left"
+    return f"about {seconds // 3600} h {seconds % 3600 // 60} min left"
+
+
+@register.filter
+def words(value: str) -> str:
+    """Write a code name as words: `long_pause` becomes `long pause`."""
+    return str(value).replace("_", " ").replace(".", ", ")
+
+
+@register.filter
+def menu(user: User) -> list[Item]:
+    """List the menu's entries for somebody."""
+    return menu_of(user)
+
+
+@register.filter
+def recording_title(recording: Recording) -> str:
+    """Name a recording for researchers: participant and prompt."""
+    return jobs.recording_title(recording)
+
+
+@register.filter
+def job_title(name: str) -> str:
+    """Give the plain words for a job's name."""
+    return jobs.title_of(name)
+
+
+@register.filter
+def frame_rate(recording: Recording) -> str:
+    """Write a recording's exact rate: `30` or `30000/1001 (29.97)`."""
+    rate = recording.rate
+    if rate is None:
+        return "–"
+    if rate.denominator == 1:
+        return str(rate.numerator)
+    return f"{rate.numerator}/{rate.denominator} ({float(rate):.2f})"

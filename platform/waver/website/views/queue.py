@@ -1,0 +1,29 @@
+"""The annotator's pages: my queue, and what to look for."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+
+from waver.website.access import annotator_page, person
+from waver.website.middleware import is_fragment
+from waver.website.queries import queue as queries
+
+
+@annotator_page
+def queue(request: HttpRequest) -> HttpResponse:
+    """Show a rater's batches and how far they are."""
+    template = "website/_queue.html" if is_fragment(request) else "website/queue.html"
+    return render(request, template, {"lines": queries.queue(person(request))})
+
+
+@annotator_page
+def instructions(request: HttpRequest, batch_id: UUID) -> HttpResponse:
+    """Show the codebook's instructions, labels and examples for one batch."""
+    return render(
+        request,
+        "website/instructions.html",
+        {"page": queries.instructions(person(request), batch_id)},
+    )

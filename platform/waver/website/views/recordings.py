@@ -1,0 +1,104 @@
+"""A recording's page, its timeline, its media by byte range, its face crops."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from uuid import UUID
+
+from django.http import (
+    HttpRequest,
+    HttpResponse,
+    HttpResponseBase,
+    JsonResponse,
+    StreamingHttpResponse,
+)
+from django.shortcuts import redirect, render
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_POST, require_safe
+
+from waver.consent import policy
+from waver.consent.models import Purpose
+from waver.core.errors import Missing
+from waver.recordings import services
+from waver.recordings.models import Asset
+from waver.recordings.subjects import subject_of
+from waver.website import crops
+from waver.website.access import RESEARCH, StudyAccess, study_page
+from waver.website.queries import recording as queries
+
+# What a researcher's browser may fetch: never the original with its own file's contents.
+SERVED = {Asset.Kind.PROXY, Asset.Kind.CONTACT_SHEET}
+
+
+@require_safe
+@study_page(RESEARCH)
+def recording(request: HttpRequest, member: StudyAccess, recording_id: UUID) -> HttpResponse:
+    """Show a recording: the video, the facts, the timeline."""
+    row = queries.find(member.study, recording_id)
+    page = queries.page(row, for_lead=member.is_lead)
+    allowed = policy.decide(Purpose.PROCESS, subject_of(row))
+    return render(
+        request,
+        "website/recording.html",
+        {
+            "member": member,
+            "study": member.study,
+            "page": page,
+            "recording": row,
+            "consent": allowed,
+            "playable": page.has_proxy and bool(allowed) and row.rate is not None,
+        },
+    )
+
+
+@require_safe
+@never_cache
+@study_page(RESEARCH)
+def timeline(request: HttpRequest, member: StudyAccess, recording_id: UUID) -> HttpResponse:
+    """Give everything that the timeline draws, as JSON; times are microseconds."""
+    from waver.recordings.timeline import timeline as timeline_of
+
+    row = queries.find(member.study, recording_id)
+    policy.require(Purpose.PROCESS, subject_of(row), actor=member.user.get_username())
+    raters = queries.rater_rows(row, for_lead=member.is_lead)
+    return JsonResponse({**timeline_of(row), "raters": [asdict(rater) for rater in raters]})
+
+
+@require_safe
+@study_page(RESEARCH)
+def recording_media(
+    request: HttpRequest, member: StudyAccess, recording_id: UUID, kind: str
+) -> HttpResponseBase:
+    """Send the proxy or the contact sheet, whole or a range of bytes; consent is asked each time."""
+    from waver.recordings import media
+
+    if kind not in SERVED:
+        raise Missing("This part of a recording is not sent to browsers.")
+    asset = queries.asset(queries.find(member.study, recording_id), kind)
+    status, headers, body = media.serve(
+        asset,
+        request.headers.get("Range"),
+        actor=member.user.get_username(),
+        purpose=Purpose.PROCESS,
+    )
+    return StreamingHttpResponse(body, status=status, headers=headers)
+
+
+@require_safe
+@study_page(RESEARCH)
+def face(request: HttpRequest, member: StudyAccess, recording_id: UUID, frame: int) -> HttpResponse:
+    """Send the face crop of one frame; consent is asked each time."""
+    row = queries.find(member.study, recording_id)
+    jpeg = crops.read(row, frame=frame, actor=member.user.get_username())
+    return HttpResponse(
+        jpeg, content_type="image/jpeg", headers={"Cache-Control": "private, no-store"}
+    )
+
+
+@require_POST
+@study_page(RESEARCH)
+def accept(request: HttpRequest, member: StudyAccess, recording_id: UUID) -> HttpResponse:
+    """Let a recording that needs a decision be annotated as it is."""
+    row = queries.find(member.study, recording_id)
+    services.accept(recording=row, actor=member.user.get_username())
+    return redirect("website:recording", member.study.code, row.pk)
