@@ -1,0 +1,1 @@
+"""Sample recordings are what their truth says."""
