@@ -21,6 +21,9 @@ _EXPLANATIONS: Mapping[str, str] = MappingProxyType(
         "for an interval to be trusted.",
         "no_replicates": "This method does not resample, so it keeps no replicates.",
         "no_segments": "Neither rater marked a segment.",
+        "no_matches": "No two segments match.",
+        "no_ratings": "Nobody rated this.",
+        "tie": "Two answers have equally many votes; this is for adjudication.",
         "too_few_units": "There are too few units for this statistic.",
         "incomplete": "Some unit lacks a rating, and this statistic needs all of them.",
         "off_grid": "The independent check counts whole ticks; put the segments on the tick grid "
