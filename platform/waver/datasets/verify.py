@@ -156,9 +156,11 @@ def _check_tree(
                 yield _bad(f"Leaf {index} is a tombstone and still has: {', '.join(left)}.")
             continue
         files = [_file(entry, f"leaf {index}") for entry in _list_of(leaf, "files")]
-        names = [_text(leaf, key, f"leaf {index}") for key in ("salt", "participant", "object")]
-        if leaf_hash(*names, files) != stored:
-            yield _bad(f"Leaf {index} ({names[1]}, {names[2]}) does not have the hash it claims.")
+        salt = _text(leaf, "salt", f"leaf {index}")
+        who = _text(leaf, "participant", f"leaf {index}")
+        what = _text(leaf, "object", f"leaf {index}")
+        if leaf_hash(salt, who, what, files) != stored:
+            yield _bad(f"Leaf {index} ({who}, {what}) does not have the hash it claims.")
     try:
         computed = root_of(hashes)
     except ValueError as error:

@@ -116,7 +116,8 @@ def _where(path: _Path) -> str:
 def _explain(error: ValidationError) -> Iterator[tuple[_Path, str]]:
     """Say what is wrong as a person would."""
     path = tuple(error.absolute_path)
-    rule, value = error.validator, error.instance
+    rule = error.validator
+    value: Any = error.instance
     limit: Any = error.validator_value
     if error.context:
         for inner in error.context:

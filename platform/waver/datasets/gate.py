@@ -1,0 +1,326 @@
+"""The gate: a frozen snapshot and a policy in, a verdict with a signed receipt out.
+
+Steps of `evaluate`:
+1. The same snapshot under the same policy was judged before: that run is the answer.
+2. The snapshot must be what was frozen, with nobody withdrawn since.
+3. Looks at a study's data are counted: each uses up a part of the error that the policy allows.
+4. Every label is measured on the blind arm, checked independently, and judged.
+5. Statistics per participant, the verdicts and the receipt are stored in one transaction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.db import transaction
+from django.utils import timezone
+
+from annotation import codebooks
+from waver.accounts.models import User
+from waver.consent.models import Participant
+from waver.core import audit
+from waver.core.errors import BadInput, Conflict, IntegrityProblem, NotAllowed
+from waver.datasets import measures, receipts, snapshots, verdicts
+from waver.datasets.assessment import Assessment
+from waver.datasets.labels import Label, labels_of
+from waver.datasets.models import GatePolicy, GateRun, Snapshot, Waiver
+from waver.datasets.policies import read
+from waver.studies.models import Membership, Study
+
+RECEIPT = "waver.receipt/1"
+RELEASABLE = (GateRun.Verdict.PASS, GateRun.Verdict.WAIVED)
+
+
+@dataclass(frozen=True)
+class Look:
+    """Which look at a study's data this is, and the error that earlier ones used up."""
+
+    number: int
+    spent: float
+    runs_before: int
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A label's verdict at this moment, waivers included."""
+
+    verdict: str
+    sentence: str
+    reasons: tuple[str, ...]
+    waiver: Waiver | None
+
+    @property
+    def may_be_released(self) -> bool:
+        """Only what passed, or was waived and still is."""
+        return self.verdict in RELEASABLE
+
+
+def evaluate(*, snapshot: Snapshot, policy: GatePolicy, actor: str) -> GateRun:
+    """Judge every label that the policy names.
+
+    Raises Conflict when participants withdrew since the snapshot was frozen or somebody else
+    looked at the same moment, IntegrityProblem when the snapshot was tampered with, BadInput when
+    the policy names a label that the codebook does not have.
+    """
+    known = snapshot.gate_runs.filter(policy=policy).first()
+    if known is not None:
+        return known
+    if policy.study_id != snapshot.study_id:
+        raise BadInput("The policy belongs to another study. Install it for this study first.")
+    rules = read(policy.text)
+    labels = _named_labels(snapshot, rules)
+    snapshots.require_whole(snapshot)
+    look = _look(snapshot, policy)
+    assessments = {
+        key: Assessment(
+            measures.measure(
+                snapshot,
+                labels[key],
+                tick_us=rule.get("tick_us"),
+                positive=rule.get("positive"),
+            ),
+            rule,
+            rules["interval"],
+        )
+        for key, rule in rules["labels"].items()
+    }
+    judged = verdicts.judge(assessments, rules, blocked=_blocked(look, rules))
+    receipt = _receipt(snapshot, policy, rules, look, assessments, judged, actor)
+    return _store(snapshot, policy, look, receipt, assessments, actor)
+
+
+def waive(
+    *,
+    gate_run: GateRun,
+    label: str,
+    who: User,
+    why: str,
+    until: datetime,
+    at: datetime | None = None,
+) -> Waiver:
+    """Let a blocked label out, on somebody's own responsibility, for a reason, for a while.
+
+    The verdict itself stays as it is; releases carry the waiver, stamped.
+    Raises BadInput for an unknown label, a missing reason or a date out of bounds, Conflict for a
+    label that passed or was waived before, NotAllowed for anybody but a lead of the study.
+    """
+    now = at or timezone.now()
+    study = gate_run.snapshot.study
+    found = gate_run.receipt["labels"].get(label)
+    rules = read(gate_run.policy.text)
+    if found is None:
+        raise BadInput(f"The gate run did not judge a label “{label}”.")
+    if found["verdict"] == GateRun.Verdict.PASS:
+        raise Conflict(f"“{label}” passed, so there is nothing to waive.")
+    if not study.memberships.filter(user=who, role=Membership.Role.LEAD).exists():
+        raise NotAllowed(f"Only a lead of “{study.title}” may waive the gate. Ask one of them.")
+    if len(why.split()) < 3:
+        raise BadInput("A waiver needs its reason in a sentence: it travels with the release.")
+    days = (until - now).total_seconds() / 86_400
+    if not 0 < days <= rules["waiver"]["max_days"]:
+        raise BadInput(
+            f"A waiver ends in the future, at most {rules['waiver']['max_days']} days from now. "
+            "Choose another date."
+        )
+    with transaction.atomic():
+        waiver, made = Waiver.objects.get_or_create(
+            gate_run=gate_run,
+            label=label,
+            defaults={"waived_by": who.get_username(), "reason": why, "until": until},
+        )
+        if not made:
+            raise Conflict(f"“{label}” was waived before, by {waiver.waived_by}.")
+        audit.record(
+            actor=who.get_username(),
+            verb="gate.waived",
+            object_kind="gate_run",
+            object_id=gate_run.pk,
+            detail={"label": label, "until": until.isoformat()},
+        )
+    return waiver
+
+
+def standings(gate_run: GateRun, *, at: datetime | None = None) -> dict[str, Standing]:
+    """Give every label's verdict at this moment: as judged, or WAIVED while a waiver holds.
+
+    Raises IntegrityProblem when the receipt is not the one that was signed.
+    """
+    if not receipts.is_genuine(gate_run.receipt, gate_run.signature):
+        raise IntegrityProblem(
+            f"The receipt of gate run {gate_run.pk} is not the one that was signed. Nothing may be "
+            "released on it; an administrator must find out who changed the database."
+        )
+    now = at or timezone.now()
+    waivers = {waiver.label: waiver for waiver in gate_run.waivers.filter(until__gt=now)}
+    return {
+        key: _standing(label, waivers.get(key)) for key, label in gate_run.receipt["labels"].items()
+    }
+
+
+def standing_of_run(gate_run: GateRun, *, at: datetime | None = None) -> str:
+    """Give the verdict on the whole at this moment, waivers included."""
+    now = {key: found.verdict for key, found in standings(gate_run, at=at).items()}
+    return verdicts.overall(now, read(gate_run.policy.text))
+
+
+def _standing(label: Mapping[str, Any], waiver: Waiver | None) -> Standing:
+    reasons = tuple(label["reasons"])
+    if waiver is None:
+        return Standing(label["verdict"], label["sentence"], reasons, None)
+    said = (
+        f"{label['sentence']} Waived by {waiver.waived_by} until {waiver.until:%Y-%m-%d}: "
+        f"{waiver.reason}"
+    )
+    return Standing(GateRun.Verdict.WAIVED.value, said, reasons, waiver)
+
+
+def _named_labels(snapshot: Snapshot, rules: Mapping[str, Any]) -> dict[str, Label]:
+    """The codebook's labels that the policy names, each of the kind that the policy says."""
+    known = labels_of(codebooks.load(snapshot.codebook.text))
+    for key, rule in rules["labels"].items():
+        label = known.get(key)
+        if label is None:
+            raise BadInput(
+                f"The policy names “{key}”, which {snapshot.codebook} does not have. It has "
+                f"{', '.join(known)}."
+            )
+        if rule["data"] != label.data or rule.get("scale", label.scale) != label.scale:
+            raise BadInput(
+                f"The policy says that “{key}” is {rule['data']} ({rule.get('scale', 'nominal')}), "
+                f"but in {snapshot.codebook} it is {label.data} ({label.scale}). Correct it."
+            )
+        positive = rule.get("positive", label.values[0])
+        if positive not in label.values:
+            raise BadInput(
+                f"The policy calls “{positive}” the positive value of “{key}”, which allows only "
+                f"{', '.join(label.values)}. Correct the policy."
+            )
+    return known
+
+
+def _look(snapshot: Snapshot, policy: GatePolicy) -> Look:
+    """Count the looks at this study's data, under whatever policy.
+
+    A look at the same data minus participants who withdrew is the same look again: a withdrawal
+    costs nobody a look.
+    """
+    earlier = list(
+        GateRun.objects.filter(snapshot__study=snapshot.study)
+        .select_related("snapshot")
+        .order_by("look", "created_at")
+    )
+    spent = {run.look: float(run.receipt["look"]["error"]) for run in earlier}
+    for run in earlier:
+        if run.policy_id == policy.pk and _is_what_is_left(run.snapshot, snapshot):
+            del spent[run.look]
+            return Look(run.look, sum(spent.values()), len(earlier))
+    return Look(max(spent, default=0) + 1, sum(spent.values()), len(earlier))
+
+
+def _is_what_is_left(before: Snapshot, now: Snapshot) -> bool:
+    """Whether `now` is `before` without those who withdrew, and nothing else."""
+    new = now.annotations.exclude(pk__in=before.annotations.values("pk"))
+    lost = before.annotations.filter(
+        assignment__recording__take__participant__state=Participant.State.ACTIVE
+    ).exclude(pk__in=now.annotations.values("pk"))
+    return before.codebook_id == now.codebook_id and not new.exists() and not lost.exists()
+
+
+def _blocked(look: Look, rules: Mapping[str, Any]) -> str:
+    """A sentence when earlier looks left no error for this one, else nothing."""
+    allowed = (1 - rules["interval"]["level"]) / 2
+    if look.spent + verdicts.error_per_look(rules) <= allowed * (1 + 1e-9):
+        return ""
+    return (
+        f"This is look {look.number} at the data of this study, and the earlier ones used up the "
+        "chance of a wrong pass that the policy allows: looking until it passes proves nothing. "
+        "Only a waiver with a reason can let a label out now."
+    )
+
+
+def _receipt(
+    snapshot: Snapshot,
+    policy: GatePolicy,
+    rules: Mapping[str, Any],
+    look: Look,
+    assessments: Mapping[str, Assessment],
+    judged: Mapping[str, verdicts.Judged],
+    actor: str,
+) -> dict[str, Any]:
+    """Everything that the verdicts rest on. Raters and participants are counted, never named."""
+    labels = {
+        key: {
+            "verdict": found.verdict,
+            "sentence": found.sentence,
+            "reasons": list(found.reasons),
+            "lower": None if found.lower is None else round(found.lower, 12) + 0.0,
+            "error": round(found.error, 12),
+            "required": rules["labels"][key]["pass"]["lower"],
+            **assessments[key].figures(),
+        }
+        for key, found in judged.items()
+    }
+    return {
+        "schema": RECEIPT,
+        "study": snapshot.study.code,
+        "snapshot": {"number": snapshot.number, "sha256": snapshot.sha256},
+        "codebook": {"id": str(snapshot.codebook), "sha256": snapshot.codebook.sha256},
+        "policy": {
+            "title": rules["title"],
+            "sha256": policy.sha256,
+            "demonstration": bool(rules.get("demonstration")),
+        },
+        "population": dict(rules["population"]),
+        "look": {
+            "number": look.number,
+            "allowed": rules["looks"]["max"],
+            "error": round(verdicts.error_per_look(rules), 12),
+        },
+        "multiplicity": rules["multiplicity"],
+        "seed": rules["interval"]["seed"],
+        "labels": labels,
+        "evaluated_at": timezone.now().isoformat(timespec="seconds"),
+        "evaluated_by": actor,
+        "versions": receipts.versions(),
+    }
+
+
+def _store(
+    snapshot: Snapshot,
+    policy: GatePolicy,
+    look: Look,
+    receipt: dict[str, Any],
+    assessments: Mapping[str, Assessment],
+    actor: str,
+) -> GateRun:
+    found = {key: label["verdict"] for key, label in receipt["labels"].items()}
+    whole = verdicts.overall(found, read(policy.text))
+    with transaction.atomic():
+        Study.objects.select_for_update().get(pk=snapshot.study_id)
+        if GateRun.objects.filter(snapshot__study=snapshot.study).count() != look.runs_before:
+            raise Conflict(
+                "Somebody else ran the gate on this study at the same moment. Run it again: the "
+                "looks have to be counted one after the other."
+            )
+        run = GateRun.objects.create(
+            snapshot=snapshot,
+            policy=policy,
+            look=look.number,
+            verdict=whole,
+            sentence=verdicts.summary(found, whole),
+            receipt=receipt,
+            signature=receipts.sign(receipt),
+        )
+        for assessment in assessments.values():
+            measures.store(snapshot, assessment.measured)
+        audit.record(
+            actor=actor,
+            verb="gate.evaluated",
+            object_kind="gate_run",
+            object_id=run.pk,
+            detail={"look": look.number, "verdict": whole, "snapshot": snapshot.sha256},
+        )
+    return run

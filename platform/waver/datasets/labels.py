@@ -1,0 +1,94 @@
+"""What a policy's label name means in a codebook: `segments/ah`, `video/ah`, `video/cues/pause`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from annotation.agreement import GAP
+from annotation.codebooks import Codebook, Pass, Question
+
+Data = Literal["segments", "clips"]
+YES, NO = "yes", "no"
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """One thing whose agreement is measured, as it stands in the codebook.
+
+    `key`     pass/label for segments, pass/question for clips, pass/question/answer for one answer
+              of a question that allows several.
+    `values`  all values it can take, in the codebook's order: `none` and the label for segments
+              (marked or not at each moment), `no` and `yes` for one answer of several.
+    """
+
+    key: str
+    pass_id: str
+    data: Data
+    source: str  # the segment's label, or the question whose stored answers hold it
+    answer: str  # of a question that allows several answers, else ""
+    scale: Literal["nominal", "ordinal"]
+    values: tuple[str, ...]
+    title: str
+    is_certainty: bool = False
+
+
+def labels_of(codebook: Codebook) -> dict[str, Label]:
+    """Give every label of a codebook that raters can agree on, by its key."""
+    return {label.key: label for part in codebook.passes for label in _of_pass(part)}
+
+
+def _of_pass(part: Pass) -> Iterator[Label]:
+    for value in part.labels:
+        yield Label(
+            key=f"{part.id}/{value.id}",
+            pass_id=part.id,
+            data="segments",
+            source=value.id,
+            answer="",
+            scale="nominal",
+            values=(GAP, value.id),
+            title=value.title,
+        )
+    if part.unit == "clip":
+        for question in part.questions:
+            yield from _of_question(part, question)
+
+
+def _of_question(part: Pass, question: Question) -> Iterator[Label]:
+    if question.kind == "text":
+        return
+    key = f"{part.id}/{question.id}"
+    if question.kind == "multiple":
+        for value in question.values:
+            yield Label(
+                key=f"{key}/{value.id}",
+                pass_id=part.id,
+                data="clips",
+                source=question.id,
+                answer=value.id,
+                scale="nominal",
+                values=(NO, YES),
+                title=f"{question.title}: {value.title}",
+            )
+        return
+    yield Label(
+        key=key,
+        pass_id=part.id,
+        data="clips",
+        source=_stored_with(part, question),
+        answer="",
+        scale=question.scale,
+        values=question.value_ids,
+        title=question.title,
+        is_certainty=question.role == "certainty",
+    )
+
+
+def _stored_with(part: Pass, question: Question) -> str:
+    """The question whose rows hold the answers: a certainty stands on the answer it is about."""
+    if question.role != "certainty":
+        return question.id
+    labels = [other.id for other in part.questions if other.role == "label"]
+    return question.about or (labels[0] if labels else question.id)

@@ -1,0 +1,249 @@
+"""From a snapshot to the inputs of `annotation.agreement`, and the statistics kept from it.
+
+Who submitted without marking anything said "nothing here"; who did not submit is missing. Only
+the blind arm counts unless a caller asks for another; repeats of one rater never do.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Hashable, Iterable
+from dataclasses import dataclass, replace
+from uuid import UUID
+
+import numpy as np
+
+from annotation.agreement import Ratings, Runs, Segments, SufficientStatistics, sufficient
+from annotation.models import ClipLabel, Segment
+from waver.consent.models import Participant
+from waver.core.errors import Missing
+from waver.datasets.labels import NO, YES, Label
+from waver.datasets.models import Snapshot, Statistic
+from waver.datasets.snapshots import Item, items_of
+from waver.recordings.models import Recording
+from waver.studies.models import StudyDesign
+
+BLIND = (StudyDesign.Arm.BLIND,)
+_BATCH = 2000
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """One label's data of a snapshot, ready for statistics.
+
+    `data`       names recordings, raters and participants by their keys, as text.
+    `segments`   the marked spans as they are, for segments only; `data` has them on the tick grid.
+    `roster`     recording -> raters who submitted it.
+    `positives`  participants of whom at least one rater marked or chose the positive value.
+    """
+
+    label: Label
+    tick_us: int | None
+    data: Ratings | Runs
+    segments: Segments | None
+    roster: dict[str, tuple[str, ...]]
+    participant_of: dict[str, str]
+    positives: frozenset[str]
+    prevalence: float | None  # of the positive value; None without data or positive value
+
+    @property
+    def statistics(self) -> SufficientStatistics:
+        """The sums per participant from which every coefficient follows."""
+        return sufficient(self.data)
+
+    @property
+    def raters(self) -> tuple[str, ...]:
+        """Everybody who submitted at least one of the recordings."""
+        return tuple(sorted({rater for raters in self.roster.values() for rater in raters}))
+
+
+def measure(
+    snapshot: Snapshot,
+    label: Label,
+    *,
+    tick_us: int | None = None,
+    positive: str | None = None,
+    arms: Iterable[str] = BLIND,
+) -> Measured:
+    """Gather one label of a snapshot.
+
+    `tick_us` is the unit of time and must be given for segments; `positive` is the value whose
+    prevalence is wanted (for segments always the label itself).
+    """
+    submissions = _submissions(snapshot, label, frozenset(arms))
+    roster: dict[str, list[str]] = defaultdict(list)
+    participant_of: dict[str, str] = {}
+    for item in submissions.values():
+        roster[str(item.recording)].append(str(item.rater))
+        participant_of[str(item.recording)] = str(item.participant)
+    fixed = {recording: tuple(sorted(raters)) for recording, raters in sorted(roster.items())}
+    data: Ratings | Runs
+    segments: Segments | None = None
+    if label.data == "segments":
+        if tick_us is None:
+            raise ValueError("Segments need a tick, the unit of time that counts as one unit.")
+        segments = _segments(label, submissions, fixed, participant_of, tick_us)
+        data = segments.on_grid().runs(label.source)
+        wanted: str | None = label.source
+    else:
+        data = _ratings(label, submissions)
+        wanted = YES if label.answer else positive
+    return Measured(
+        label=label,
+        tick_us=tick_us if label.data == "segments" else None,
+        data=data,
+        segments=segments,
+        roster=fixed,
+        participant_of=participant_of,
+        positives=_positives(data, wanted),
+        prevalence=_prevalence(data, wanted),
+    )
+
+
+def store(snapshot: Snapshot, measured: Measured) -> int:
+    """Keep the statistics of each participant, so that a withdrawal is a subtraction.
+
+    Gives how many rows are now there. Rows that are there already stay as they are.
+    """
+    whole = measured.statistics
+    name = statistic_name(measured.label, measured.tick_us)
+    rows = [
+        Statistic(
+            snapshot=snapshot,
+            label=name,
+            participant_id=UUID(str(cluster)),
+            values=replace(whole, clusters=(cluster,), table=whole.table[n : n + 1]).to_dict(),
+        )
+        for n, cluster in enumerate(whole.clusters)
+    ]
+    Statistic.objects.bulk_create(rows, batch_size=_BATCH, ignore_conflicts=True)
+    return len(rows)
+
+
+def stored(snapshot: Snapshot, label: Label, tick_us: int | None = None) -> SufficientStatistics:
+    """Put together the kept statistics of the participants who still take part.
+
+    Raises Missing when nothing was kept, or nobody is left.
+    """
+    rows = (
+        Statistic.objects.filter(snapshot=snapshot, label=statistic_name(label, tick_us))
+        .filter(participant__state=Participant.State.ACTIVE)
+        .order_by("participant")
+        .values_list("values", flat=True)
+    )
+    parts = [SufficientStatistics.from_dict(values) for values in rows.iterator(chunk_size=_BATCH)]
+    if not parts:
+        raise Missing(
+            f"No statistics are kept for “{label.key}” in snapshot {snapshot.number}. "
+            "Run the gate on it first."
+        )
+    return replace(
+        parts[0],
+        clusters=tuple(cluster for part in parts for cluster in part.clusters),
+        table=np.vstack([part.table for part in parts]),
+    )
+
+
+def statistic_name(label: Label, tick_us: int | None) -> str:
+    """Name what was counted: a label of segments together with its unit of time."""
+    return label.key if tick_us is None else f"{label.key}@{tick_us}"
+
+
+def _submissions(snapshot: Snapshot, label: Label, arms: frozenset[str]) -> dict[UUID, Item]:
+    """The annotation that counts, per recording and rater; keyed by the annotation."""
+    first: dict[tuple[UUID, UUID], Item] = {}
+    for item in items_of(snapshot, pass_id=label.pass_id):
+        if item.arm in arms and item.repeat == 0:
+            first.setdefault((item.recording, item.rater), item)
+    return {item.annotation: item for item in first.values()}
+
+
+def _segments(
+    label: Label,
+    submissions: dict[UUID, Item],
+    roster: dict[str, tuple[str, ...]],
+    participant_of: dict[str, str],
+    tick_us: int,
+) -> Segments:
+    durations: dict[Hashable, int] = {
+        str(pk): duration or 0  # `from_rows` says which recording has no length
+        for pk, duration in Recording.objects.filter(pk__in=roster).values_list("pk", "duration_us")
+    }
+    found = [
+        (submissions[annotation], start, end)
+        for annotation, start, end in Segment.objects.filter(
+            annotation__in=list(submissions), label=label.source
+        )
+        .order_by("annotation", "start_us")
+        .values_list("annotation", "start_us", "end_us")
+    ]
+    return Segments.from_rows(
+        [str(item.recording) for item, _, _ in found],
+        [str(item.rater) for item, _, _ in found],
+        [start for _, start, _ in found],
+        [end for _, _, end in found],
+        [label.source] * len(found),
+        roster=dict(roster.items()),
+        durations=durations,
+        tick_us=tick_us,
+        labels=[label.source],
+        clusters=dict(participant_of.items()),
+    )
+
+
+def _ratings(label: Label, submissions: dict[UUID, Item]) -> Ratings:
+    given: dict[UUID, list[str]] = defaultdict(list)
+    for annotation, value, confidence in ClipLabel.objects.filter(
+        annotation__in=list(submissions), scale=label.source
+    ).values_list("annotation", "value", "confidence"):
+        if not label.is_certainty:
+            given[annotation].append(value)
+        elif confidence is not None:
+            given[annotation].append(_number(confidence))
+    rows = [(item, _value(label, given[item.annotation])) for item in submissions.values()]
+    return Ratings.from_long(
+        [str(item.recording) for item, _ in rows],
+        [str(item.rater) for item, _ in rows],
+        [value for _, value in rows],
+        scale=label.scale,
+        values=label.values,
+        cluster=[str(item.participant) for item, _ in rows],
+    )
+
+
+def _value(label: Label, given: list[str]) -> str | None:
+    """The rater's value. A question of several answers that was left empty says no to each."""
+    if label.answer:
+        return YES if label.answer in given else NO
+    return given[0] if given else None
+
+
+def _number(confidence: float) -> str:
+    """Write a certainty as the codebook does: 2, not 2.0."""
+    return str(int(confidence)) if float(confidence).is_integer() else str(confidence)
+
+
+def _positives(data: Ratings | Runs, positive: str | None) -> frozenset[str]:
+    if positive is None or positive not in data.values:
+        return frozenset()
+    code = data.values.index(positive)
+    if isinstance(data, Runs):
+        hit = {data.recording_cluster[n] for n in data.recording[(data.codes == code).any(axis=1)]}
+        return frozenset(map(str, hit))
+    return frozenset(
+        str(data.clusters[n]) for n in set(data.unit_cluster[data.unit[data.code == code]])
+    )
+
+
+def _prevalence(data: Ratings | Runs, positive: str | None) -> float | None:
+    """Mean over units (time, clips) of the share of raters who gave the positive value."""
+    if positive is None or positive not in data.values:
+        return None
+    counts = data.counts()
+    weight = data.weight if isinstance(data, Runs) else data.unit_weight
+    raters = counts.sum(axis=1)
+    rated = raters > 0
+    if not rated.any():
+        return None
+    share = counts[rated, data.values.index(positive)] / raters[rated]
+    return float((share * weight[rated]).sum() / weight[rated].sum())
