@@ -47,6 +47,8 @@ class Batch(Row):
     number = models.PositiveIntegerField()
     state = models.CharField(max_length=12, choices=State.choices, default=State.DRAFT)
     error = models.TextField(blank=True)
+    # Sentences for the researcher: which recordings were left out, and why.
+    notes = models.JSONField(default=list, blank=True)
 
     class Meta:
         verbose_name_plural = "batches"
@@ -63,7 +65,10 @@ class RemoteProject(Row):
     batch = models.ForeignKey(Batch, on_delete=models.PROTECT, related_name="projects")
     rater = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT)
     remote_id = models.PositiveBigIntegerField(unique=True)
+    # The newest change in Label Studio that was collected, by Label Studio's clock.
     reconciled_to = models.DateTimeField(null=True, blank=True)
+    # When all ids were last compared, by ours.
+    compared_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
         constraints = [

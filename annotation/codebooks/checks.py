@@ -62,11 +62,14 @@ def _pass_problems(part: dict[str, Any], where: Where) -> Iterator[Problem]:
         if "overlap" not in part:
             yield where, "A segment pass must say under 'overlap' whether segments may overlap."
     elif part.get("unit") == "clip":
-        for name in ("labels", "overlap", "minimum_duration_ms"):
+        for name in ("labels", "overlap", "minimum_duration_ms", "candidates"):
             if name in part:
                 yield (*where, name), f"A clip pass has no segments, so {name!r} has no meaning."
         if not questions:
             yield where, "A clip pass needs 'questions': what is asked about the clip?"
+    known = {str(label.get("id")) for label in labels if isinstance(label, dict)}
+    if labels and part.get("candidates", "") not in {"", *known}:
+        yield (*where, "candidates"), "'candidates' must be the id of one of this pass's labels."
     yield from _repeated(labels, (*where, "labels"), "label")
     yield from _repeated(labels, (*where, "labels"), "label", "title")
     yield from _repeated(questions, (*where, "questions"), "question")

@@ -171,6 +171,7 @@ def _pass(part: dict[str, Any]) -> Pass:
         ),
         note=part.get("note", ""),
         ours=part.get("ours", False),
+        candidates=part.get("candidates", ""),
     )
 
 

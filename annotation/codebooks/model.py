@@ -84,6 +84,7 @@ class Pass:
     """One way through the recordings: the whole clip is judged, or segments are marked in it.
 
     labels               what a segment may be (segment passes only).
+    candidates           the label with which cue candidates are drawn as pre-labels, "" for none.
     overlap              whether one rater's segments may overlap: not at all, only with
                          different labels, or freely.
     minimum_duration_us  a shorter segment is taken for a slip of the mouse.
@@ -101,6 +102,7 @@ class Pass:
     questions: tuple[Question, ...]
     note: str = ""
     ours: bool = False
+    candidates: str = ""
 
     @property
     def label_ids(self) -> tuple[str, ...]:

@@ -1,8 +1,11 @@
 """Waver's service account in Label Studio: the few calls that Waver makes, in bulk.
 
-A thin wrapper over `label_studio_sdk`, whose import takes seconds and is therefore done at the
-first call. Every error of the library becomes one of Waver's: TemporaryProblem where Label Studio
-does not answer or is overloaded, Missing for what is gone, BadInput for what it refuses.
+Publishing goes through `label_studio_sdk`, whose import takes seconds and 180 MB and is therefore
+done at the first call that needs it. Reading, which the poller does every few seconds, asks the
+same addresses directly, so that an idle worker never pays for that import.
+
+Every error of the library becomes one of Waver's: TemporaryProblem where Label Studio does not
+answer or is overloaded, Missing for what is gone, BadInput for what it refuses.
 """
 
 from __future__ import annotations
@@ -147,7 +150,7 @@ class Client:
             answer = httpx.post(
                 f"{self.url}/waver/admin/raters",
                 json={"rater": rater_id, "project": project_id},
-                headers={"Authorization": f"Token {self._token}"},
+                headers=self._headers,
                 timeout=30,
             )
             answer.raise_for_status()
@@ -172,12 +175,32 @@ class Client:
 
         A task's moment of change moves when an annotation of it is made, changed or deleted.
         """
-        arguments: dict[str, Any] = {"project": project_id, "fields": "all", "page_size": PAGE}
+        question: dict[str, Any] = {"project": project_id, "fields": "all", "page_size": PAGE}
         if updated_since is not None:
-            arguments["query"] = _since(updated_since)
+            question["query"] = _since(updated_since)
+        seen, page = 0, 1
+        while True:
+            found = self._get("/api/tasks/", question | {"page": page}, project_id)
+            for raw in found["tasks"]:
+                yield _task_state(raw)
+            seen += len(found["tasks"])
+            if not found["tasks"] or seen >= found["total"]:
+                return
+            page += 1
+
+    def _get(self, path: str, question: dict[str, Any], project_id: int) -> dict[str, Any]:
+        import httpx
+
         with _errors(f"read the tasks of project {project_id}"):
-            for task in self._sdk.tasks.list(**arguments):
-                yield _task_state(task)
+            answer = httpx.get(
+                f"{self.url}{path}", params=question, headers=self._headers, timeout=60
+            )
+            answer.raise_for_status()
+            return dict(answer.json())
+
+    @property
+    def _headers(self) -> dict[str, str]:
+        return {"Authorization": f"Token {self._token}"}
 
     def delete_task(self, task_id: int) -> None:
         """Delete a task with its drafts, predictions and annotations. One that is gone is none."""
@@ -221,8 +244,7 @@ def _since(moment: datetime) -> str:
     )
 
 
-def _task_state(task: Any) -> RemoteTaskState:
-    raw = _plain(task)
+def _task_state(raw: Mapping[str, Any]) -> RemoteTaskState:
     return RemoteTaskState(
         remote_id=int(raw["id"]),
         assignment_id=str((raw.get("meta") or {}).get("assignment", "")),
@@ -241,17 +263,11 @@ def _annotation(raw: Mapping[str, Any]) -> RemoteAnnotation:
     )
 
 
-def _plain(value: Any) -> dict[str, Any]:
-    return value if isinstance(value, dict) else dict(value.model_dump())
+def _moment(value: str) -> datetime:
+    return datetime.fromisoformat(value.replace("Z", "+00:00"))
 
 
-def _moment(value: Any) -> datetime:
-    if isinstance(value, datetime):
-        return value
-    return datetime.fromisoformat(str(value).replace("Z", "+00:00"))
-
-
-def _api_error() -> type[Any]:
+def _api_error() -> type[Exception]:
     from label_studio_sdk.core.api_error import ApiError  # noqa: TID251
 
     return ApiError  # type: ignore[no-any-return]  # the library has no types here
@@ -270,8 +286,12 @@ def _errors(doing: str) -> Iterator[None]:
             f"Label Studio did not answer when Waver wanted to {doing} ({type(error).__name__}). "
             "It is tried again by itself; if this stays, look at Label Studio's log."
         ) from error
-    except _api_error() as error:
-        raise _translated(error.status_code or 500, doing, str(error.body)) from error
+    except Exception as error:
+        # The library's own error, recognised without importing the library for it.
+        status = getattr(error, "status_code", None)
+        if type(error).__module__.partition(".")[0] != "label_studio_sdk":
+            raise
+        raise _translated(status or 500, doing, str(getattr(error, "body", error))) from error
 
 
 def _translated(status: int, doing: str, body: str) -> Exception:

@@ -6,3 +6,7 @@ class WebsiteConfig(AppConfig):
 
     name = "waver.website"
     label = "website"
+
+    def ready(self) -> None:
+        """Listen for sign-outs, which end stays in Label Studio."""
+        from waver.website.labelstudio import sign_out as sign_out

@@ -2,6 +2,7 @@
 
 from django.urls import URLPattern, URLResolver, path
 
+from waver.website.labelstudio.urls import urlpatterns as label_studio_urls
 from waver.website.views import agreement, auth, queue, recordings, releases, status, studies
 
 STUDY = "studies/<slug:code>/"
@@ -30,4 +31,5 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path(f"{STUDY}agreement/<uuid:run_id>/plot.svg", agreement.plot, name="agreement-plot"),
     path(f"{STUDY}releases/", releases.releases, name="releases"),
     path(f"{STUDY}releases/<uuid:release_id>/", releases.release, name="release"),
+    *label_studio_urls,
 ]

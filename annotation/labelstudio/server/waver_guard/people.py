@@ -45,7 +45,7 @@ def _service(request):
     given = request.META.get("HTTP_AUTHORIZATION", "")
     wanted = f"Token {settings.WAVER_SERVICE_TOKEN}"
     right = hmac.compare_digest(given.encode(), wanted.encode())
-    if not right or not _is_private(request) or settings.SESSION_COOKIE_NAME in request.COOKIES:
+    if not right or not _is_private(request) or request.user.is_authenticated:
         raise Refused("Access tokens are not used here. Start labelling from your page in Waver.")
     return Service()
 

@@ -1,0 +1,1 @@
+"""What annotation does: install codebooks, assign, publish, collect and accept raters' work."""

@@ -1,0 +1,159 @@
+"""Sending a batch to Label Studio: one project per rater, in bulk, and safely again after a crash.
+
+What was sent is looked for before anything is sent: by the project's title and by the assignment
+ids that the tasks carry. So half a batch that was published is finished, never doubled.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+
+from django.db import transaction
+
+from annotation.codebooks import Codebook, instructions, label_config
+from annotation.jobs import PUBLISH
+from annotation.labelstudio.client import Client, NewTask
+from annotation.models import Assignment, Batch, RemoteProject, RemoteTask
+from annotation.services import codebooks, prelabels
+from waver.accounts.models import User
+from waver.consent import policy
+from waver.consent.models import Purpose
+from waver.core import audit, states
+from waver.core.jobs import enqueue
+from waver.core.models import Job
+from waver.recordings.subjects import subject_of
+
+MEDIA_PATH = "/waver/media/"
+WITHDRAWN = "The participant does not allow this recording to be labelled any more."
+
+Progress = Callable[[float, str], None]
+
+
+@transaction.atomic
+def start(batch: Batch, actor: str) -> Job:
+    """Queue the sending of a planned batch and give the job.
+
+    Raises Conflict when the batch is open or closed already.
+    """
+    states.move(
+        batch,
+        to=Batch.State.PUBLISHING,
+        allowed_from=[Batch.State.DRAFT, Batch.State.PUBLISHING],
+        error="",
+    )
+    audit.record(actor=actor, verb="batch.publish", object_kind="batch", object_id=batch.pk)
+    return enqueue(
+        PUBLISH, subject_kind="batch", subject_id=batch.pk, key=f"{PUBLISH.name}:{batch.pk}"
+    )
+
+
+def publish_batch(
+    batch: Batch, *, client: Client | None = None, on_progress: Progress | None = None
+) -> None:
+    """Send a batch to Label Studio; what is there already is left as it is.
+
+    Steps, for each rater: the project, its webhook and the rater's account; then the tasks that
+    are not there yet, consent asked for each; then the rows that say which task is which.
+    Raises TemporaryProblem when Label Studio does not answer; calling again goes on.
+    """
+    client = client or Client()
+    codebook = codebooks.parsed(batch.codebook)
+    _withdraw_refused(batch)
+    raters = list(User.objects.filter(assignments__batch=batch).distinct().order_by("pk"))
+    for number, rater in enumerate(raters):
+        if on_progress is not None:
+            on_progress(number / len(raters), f"Sending to rater {number + 1} of {len(raters)}")
+        project = _project(batch, rater, codebook, client)
+        _send_tasks(batch, rater, project, codebook, client)
+
+
+def finish(batch: Batch) -> None:
+    """Open a published batch for its raters; call it in the job's committing transaction."""
+    states.move(
+        batch,
+        to=Batch.State.OPEN,
+        allowed_from=[Batch.State.PUBLISHING, Batch.State.OPEN],
+        error="",
+    )
+
+
+def give_up(batch_id: str, sentence: str) -> None:
+    """Make a batch a draft again after its sending failed for good, with the reason on it."""
+    Batch.objects.filter(pk=batch_id, state=Batch.State.PUBLISHING).update(
+        state=Batch.State.DRAFT, error=sentence
+    )
+
+
+def _withdraw_refused(batch: Batch) -> None:
+    """Take out what consent no longer covers; asked once per recording, just before sending."""
+    rows = batch.assignments.filter(state=Assignment.State.PLANNED).select_related(
+        "recording__take__participant__study"
+    )
+    for recording in {row.recording_id: row.recording for row in rows}.values():
+        if not policy.may(Purpose.ANNOTATE, subject_of(recording), actor="annotation.publish"):
+            batch.assignments.filter(recording=recording, state=Assignment.State.PLANNED).update(
+                state=Assignment.State.WITHDRAWN, return_reason=WITHDRAWN
+            )
+
+
+def _project(batch: Batch, rater: User, codebook: Codebook, client: Client) -> RemoteProject:
+    found = RemoteProject.objects.filter(batch=batch, rater=rater).first()
+    if found is None:
+        title = _title(batch, rater)
+        remote_id = client.find_project(title) or client.create_project(
+            title=title,
+            label_config=label_config(codebook, batch.pass_id),
+            instructions=instructions(codebook, batch.pass_id),
+            prediction_version=prelabels.VERSION,
+        )
+        found, _ = RemoteProject.objects.get_or_create(
+            batch=batch, rater=rater, defaults={"remote_id": remote_id}
+        )
+    client.ensure_webhook(found.remote_id)
+    client.admit_rater(rater_id=str(rater.pk), project_id=found.remote_id)
+    return found
+
+
+def _title(batch: Batch, rater: User) -> str:
+    """Give a title that only this batch and rater have, and that says nothing about either."""
+    digest = hashlib.sha256(f"{batch.pk}:{rater.pk}".encode()).hexdigest()[:10]
+    return f"Batch {batch.number} · {digest}"
+
+
+def _send_tasks(
+    batch: Batch, rater: User, project: RemoteProject, codebook: Codebook, client: Client
+) -> None:
+    wanted = list(
+        batch.assignments.filter(rater=rater, state=Assignment.State.PLANNED)
+        .select_related("recording")
+        .order_by("order")
+    )
+    if not wanted:
+        return
+    there = {task.assignment_id: task.remote_id for task in client.tasks(project.remote_id)}
+    missing = [row for row in wanted if str(row.pk) not in there]
+    if missing:
+        client.import_tasks(
+            project.remote_id, [_task(row, batch.pass_id, codebook) for row in missing]
+        )
+        there = {task.assignment_id: task.remote_id for task in client.tasks(project.remote_id)}
+    sent = [row for row in wanted if str(row.pk) in there]
+    with transaction.atomic():
+        for row in sent:
+            RemoteTask.objects.update_or_create(
+                assignment=row, defaults={"project": project, "remote_id": there[str(row.pk)]}
+            )
+        Assignment.objects.filter(
+            pk__in=[row.pk for row in sent], state=Assignment.State.PLANNED
+        ).update(state=Assignment.State.SENT)
+
+
+def _task(row: Assignment, pass_id: str, codebook: Codebook) -> NewTask:
+    """Give what a rater may know of a recording: an opaque id and where to see it."""
+    return NewTask(
+        assignment_id=str(row.pk),
+        media_url=f"{MEDIA_PATH}{row.media_token}",
+        prediction=prelabels.prediction_for(row, codebook, pass_id),
+        prediction_version=prelabels.VERSION,
+    )

@@ -1,0 +1,44 @@
+"""A recording shown to its rater: only theirs, only while consent allows it, range by range."""
+
+from __future__ import annotations
+
+from annotation.models import Assignment
+from annotation.services.publish import WITHDRAWN
+from annotation.services.stays import Stay
+from waver.consent.models import Purpose
+from waver.core.errors import ConsentRefused, Missing
+from waver.recordings import media
+from waver.recordings.models import Asset
+
+_GO_ON = " Go on with the next one."
+
+
+def show(stay: Stay, token: str, range_header: str | None) -> media.Served:
+    """Answer a rater's request for the bytes behind a media token.
+
+    Raises Missing for a token that is not the rater's or not of this project, and ConsentRefused,
+    whose sentence names nobody, since raters do not know participants' codes.
+    """
+    row = (
+        Assignment.objects.filter(
+            media_token=token,
+            rater=stay.user,
+            batch__projects__remote_id=stay.project,
+            batch__projects__rater=stay.user,
+        )
+        .select_related("recording__take__participant")
+        .first()
+    )
+    if row is None:
+        raise Missing("This recording is not part of your work.")
+    if row.state == Assignment.State.WITHDRAWN:
+        raise ConsentRefused(f"{WITHDRAWN}{_GO_ON}", purpose=Purpose.ANNOTATE.value)
+    asset = Asset.objects.filter(recording=row.recording, kind=Asset.Kind.PROXY).first()
+    if asset is None:
+        raise Missing("This recording has nothing to show. Tell the study's researchers.")
+    try:
+        return media.serve(
+            asset, range_header, actor=f"rater {stay.user.pk}", purpose=Purpose.ANNOTATE
+        )
+    except ConsentRefused as refusal:
+        raise ConsentRefused(f"{WITHDRAWN}{_GO_ON}", purpose=refusal.purpose) from refusal

@@ -1,0 +1,116 @@
+"""A rater's stay in Label Studio: begun by a ticket, checked at every request, ended at once."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from dataclasses import dataclass
+from datetime import timedelta
+
+from django.conf import settings
+from django.core.signing import BadSignature, TimestampSigner
+from django.db.models import Q
+from django.utils import timezone
+
+from annotation.models import Assignment, Batch, RemoteProject
+from waver.accounts.models import LabelStudioSession, User
+from waver.core.errors import Conflict, Missing, NotAllowed
+
+TICKET_LIFE = timedelta(seconds=60)
+_ENDED = "Your stay here has ended. Sign in to Waver and start labelling again."
+_SALT = "waver.label-studio.ticket"
+
+
+@dataclass(frozen=True)
+class Stay:
+    """A rater in one Label Studio project. `key` is known to the guard only."""
+
+    user: User
+    project: int
+    key: str = ""
+
+
+def begin(user: User, batch: Batch, web_session_key: str) -> str:
+    """Give a one-time ticket that leads the rater into their own project of a batch.
+
+    Raises Missing when the rater has nothing in the batch, Conflict while it is not open.
+    """
+    if not Assignment.objects.filter(batch=batch, rater=user).exists():
+        raise Missing("You have no recordings in this batch. Your queue lists where you have some.")
+    project = RemoteProject.objects.filter(batch=batch, rater=user).first()
+    if batch.state != Batch.State.OPEN or project is None:
+        raise Conflict(
+            "This batch is not open for labelling. If it is new, it is being sent to Label Studio: "
+            "wait a minute and start again."
+        )
+    ticket = TimestampSigner(salt=_SALT).sign(secrets.token_urlsafe(32))
+    now = timezone.now()
+    LabelStudioSession.objects.create(
+        user=user,
+        remote_project_id=project.remote_id,
+        web_session_hash=_hash(web_session_key),
+        ticket_hash=_hash(ticket),
+        ticket_expires_at=now + TICKET_LIFE,
+        expires_at=now + timedelta(seconds=settings.SESSION_COOKIE_AGE),
+    )
+    return ticket
+
+
+def redeem(ticket: str) -> Stay:
+    """Turn a ticket into a stay, once. Raises NotAllowed for a used, old or forged ticket."""
+    refusal = NotAllowed(
+        "This way in was used already or is too old. Go back to Waver and press “Start labelling”."
+    )
+    try:
+        TimestampSigner(salt=_SALT).unsign(ticket, max_age=TICKET_LIFE)
+    except BadSignature as error:
+        raise refusal from error
+    key, now = secrets.token_urlsafe(32), timezone.now()
+    changed = LabelStudioSession.objects.filter(
+        ticket_hash=_hash(ticket),
+        redeemed_at__isnull=True,
+        ended_at__isnull=True,
+        ticket_expires_at__gt=now,
+    ).update(redeemed_at=now, key_hash=_hash(key))
+    if changed != 1:
+        raise refusal
+    stay = check(key)
+    return Stay(user=stay.user, project=stay.project, key=key)
+
+
+def check(key: str) -> Stay:
+    """Give the stay that a key belongs to. Raises NotAllowed when it has ended."""
+    row = (
+        LabelStudioSession.objects.filter(
+            _living(), key_hash=_hash(key), redeemed_at__isnull=False, user__is_active=True
+        )
+        .select_related("user")
+        .first()
+    )
+    if not key or row is None:
+        raise NotAllowed(_ENDED)
+    return Stay(user=row.user, project=row.remote_project_id, key=key)
+
+
+def end(key: str) -> None:
+    """End a stay, because the rater signed out in Label Studio."""
+    LabelStudioSession.objects.filter(_living(), key_hash=_hash(key)).update(
+        ended_at=timezone.now()
+    )
+
+
+def end_with_web_session(web_session_key: str | None) -> int:
+    """End every stay, and every ticket, that began in a Waver session which ends now."""
+    if not web_session_key:
+        return 0
+    return LabelStudioSession.objects.filter(
+        ended_at__isnull=True, web_session_hash=_hash(web_session_key)
+    ).update(ended_at=timezone.now())
+
+
+def _living() -> Q:
+    return Q(ended_at__isnull=True, expires_at__gt=timezone.now())
+
+
+def _hash(secret: str) -> str:
+    return hashlib.sha256(secret.encode()).hexdigest()

@@ -1,0 +1,1 @@
+"""Where Waver and the guarded Label Studio meet: the hand-over, and the guard's questions."""

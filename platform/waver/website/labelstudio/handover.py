@@ -1,0 +1,54 @@
+"""“Start labelling”: a signed-in rater goes over to their own stream in Label Studio."""
+
+from __future__ import annotations
+
+from urllib.parse import urlencode
+from uuid import UUID
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_POST
+
+from annotation.models import Assignment, Batch, RemoteTask
+from annotation.services import stays
+from waver.core.errors import Missing
+from waver.website.access import annotator_page, person
+
+
+@never_cache
+@require_POST
+@annotator_page
+def start(request: HttpRequest, batch_id: UUID) -> HttpResponse:
+    """Send the rater to Label Studio with a one-time ticket.
+
+    With `assignment` in the form, to that task instead of the stream: work that was sent back.
+    Answers 303, or raises Missing and Conflict with a sentence.
+    """
+    user = person(request)
+    batch = Batch.objects.filter(pk=batch_id).first()
+    if batch is None:
+        raise Missing("There is no such batch. Your queue lists what you can label.")
+    ticket = stays.begin(user, batch, request.session.session_key or "")
+    question = {"ticket": ticket}
+    wanted = request.POST.get("assignment")
+    if wanted:
+        question["task"] = str(_task_of(wanted, batch, user.pk))
+    response = HttpResponse(status=303)
+    response["Location"] = f"{settings.LABEL_STUDIO_URL}/waver/enter?{urlencode(question)}"
+    response["Referrer-Policy"] = "no-referrer"
+    return response
+
+
+def _task_of(assignment_id: str, batch: Batch, user_id: UUID) -> int:
+    try:
+        key = UUID(assignment_id)
+    except ValueError as error:
+        raise Missing("There is no such recording in your queue.") from error
+    task = RemoteTask.objects.filter(
+        assignment_id=key, assignment__batch=batch, assignment__rater_id=user_id
+    ).exclude(assignment__state=Assignment.State.WITHDRAWN)
+    found = task.values_list("remote_id", flat=True).first()
+    if found is None:
+        raise Missing("This recording is not in your queue any more. Go on with another one.")
+    return found

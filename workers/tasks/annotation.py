@@ -1,0 +1,39 @@
+"""Handlers of annotation's jobs."""
+
+from __future__ import annotations
+
+from annotation import jobs
+from annotation.models import Annotation, Batch, RemoteProject
+from annotation.services import collect, publish, withdrawn
+from waver.core.jobs import JobRun
+from waver.core.models import Job
+from workers.runner import handles
+
+
+def _back_to_draft(job: Job) -> None:
+    publish.give_up(job.subject_id, job.error)
+
+
+@handles(jobs.PUBLISH, on_failure=_back_to_draft)
+def publish_batch(run: JobRun) -> None:
+    """Send one batch to Label Studio and open it for its raters."""
+    batch = Batch.objects.select_related("study", "codebook").get(pk=run.job.subject_id)
+    publish.publish_batch(batch, on_progress=run.progress)
+    with run.commit():
+        publish.finish(batch)
+
+
+@handles(jobs.COLLECT)
+def collect_work(run: JobRun) -> None:
+    """Fetch raters' work of one project (its webhook called) or of all (the clock ticked)."""
+    if run.job.subject_kind != "remote_project":
+        collect.collect_all()
+        return
+    project = RemoteProject.objects.get(pk=run.job.subject_id)
+    collect.collect_project(project, received_by=Annotation.Route.WEBHOOK)
+
+
+@handles(jobs.REMOVE)
+def remove_withdrawn(run: JobRun) -> None:
+    """Delete a participant's withdrawn tasks in Label Studio."""
+    withdrawn.remove_tasks(run.job.subject_id)
