@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from waver.consent import events
 from waver.consent.models import ConsentEvent, ConsentState, Participant, Restriction
-from waver.core.holders import Held
+from waver.core.holders import Held, HeldList
 
 _ERASED = "erased-"
 
@@ -23,7 +23,7 @@ class ConsentHolder:
     """Holds participants, their evidence, the derived state and restrictions."""
 
     name = "consent"
-    models = (
+    models: tuple[str, ...] = (
         "consent.Participant",
         "consent.ConsentRecord",
         "consent.ConsentAnswer",
@@ -32,7 +32,7 @@ class ConsentHolder:
         "consent.Restriction",
     )
 
-    def list(self, participant_id: UUID) -> list[Held]:
+    def list(self, participant_id: UUID) -> HeldList:
         """List the participant's row, evidence, state and restrictions."""
         participant = Participant.objects.filter(pk=participant_id).first()
         if participant is None:
@@ -71,7 +71,7 @@ class ConsentHolder:
             ConsentState.objects.filter(participant=participant).delete()
             Restriction.objects.filter(participant=participant).delete()
 
-    def verify_absent(self, participant_id: UUID) -> list[Held]:
+    def verify_absent(self, participant_id: UUID) -> HeldList:
         """List the row while it carries the study's code, and what is derived."""
         still = Participant.objects.filter(pk=participant_id).exclude(
             state=Participant.State.ERASED, code__startswith=_ERASED

@@ -88,6 +88,9 @@ class ConsentItem(Row):
             models.UniqueConstraint(fields=["document", "code"], name="item_code_unique")
         ]
 
+    def __str__(self) -> str:
+        return self.text
+
 
 class ConsentRecord(Row):
     """A participant answered a document."""
@@ -112,6 +115,9 @@ class ConsentRecord(Row):
                 condition=Q(given_at__gte=F("presented_at")), name="record_given_after_presented"
             )
         ]
+
+    def __str__(self) -> str:
+        return f"{self.participant} on {self.given_at:%Y-%m-%d}"
 
 
 class ConsentAnswer(Row):

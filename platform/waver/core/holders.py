@@ -11,7 +11,7 @@ foreign keys leads to it. A test fails for such a model that no holder names in 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 from uuid import UUID
 
 
@@ -24,13 +24,17 @@ class Held:
     where: str
 
 
+# A holder's method `list` hides the built-in one inside its class, also from the type checker.
+HeldList: TypeAlias = list[Held]
+
+
 class Holder(Protocol):
     """What an app does with the data it holds about one participant."""
 
     name: str
     models: tuple[str, ...]  # labels, `app.Model`, of the models with personal data
 
-    def list(self, participant_id: UUID) -> list[Held]:
+    def list(self, participant_id: UUID) -> HeldList:
         """List everything held about the participant."""
 
     def quarantine(self, participant_id: UUID) -> None:
@@ -42,7 +46,7 @@ class Holder(Protocol):
     def erase(self, participant_id: UUID) -> None:
         """Remove it for good. May be called again after a crash and then finishes the rest."""
 
-    def verify_absent(self, participant_id: UUID) -> list[Held]:
+    def verify_absent(self, participant_id: UUID) -> HeldList:
         """Look again and list what is still there: empty when the erasure is complete."""
 
 

@@ -6,3 +6,11 @@ class RecordingsConfig(AppConfig):
 
     name = "waver.recordings"
     label = "recordings"
+
+    def ready(self) -> None:
+        """Register what recordings hold about participants, and declare the jobs."""
+        from waver.core import holders
+        from waver.recordings import jobs as jobs
+        from waver.recordings.holders import RecordingsHolder
+
+        holders.register(RecordingsHolder())

@@ -88,6 +88,7 @@ class Asset(Row):
         AUDIO_16K = "audio_16k"
         WAVEFORM = "waveform"
         LANDMARKS = "landmarks"
+        FACE_OUTLINE = "face_outline"  # of the face table, as much as a timeline draws
         CROPS = "crops"
         CROP_INDEX = "crop_index"
         CONTACT_SHEET = "contact_sheet"

@@ -1,0 +1,98 @@
+"""Taking in a folder of recordings: one outcome per file, and one bad file stops no other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from waver.core.errors import WaverError
+from waver.recordings.manifest import Manifest, Row, read_manifest
+from waver.recordings.models import Recording
+from waver.recordings.services import Duplicate, receive
+from waver.studies.models import Study
+
+
+class Result(StrEnum):
+    """What became of a file."""
+
+    IMPORTED = "imported"
+    THERE_ALREADY = "there already"
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one file; `sentence` says why it was refused, and what to do."""
+
+    result: Result
+    file: str
+    line: int | None
+    sentence: str = ""
+    recording: Recording | None = None
+
+
+def import_folder(
+    *,
+    study: Study,
+    folder: Path,
+    manifest: Path | Manifest | None = None,
+    actor: str,
+    on_result: Callable[[Outcome], None] | None = None,
+) -> list[Outcome]:
+    """Import every recording that a manifest names; give one outcome per line and stray video.
+
+    `manifest` is a CSV file (`manifest.csv` in the folder when None) or one that was read already.
+    A recording that an earlier import took in for the same participant, prompt and time is “there
+    already”, so that an import can be repeated. Raises BadInput when the manifest as a whole
+    cannot be used.
+    """
+    read = manifest if isinstance(manifest, Manifest) else read_manifest(folder, manifest)
+    outcomes = []
+
+    def tell(outcome: Outcome) -> None:
+        outcomes.append(outcome)
+        if on_result is not None:
+            on_result(outcome)
+
+    for problem in read.problems:
+        tell(Outcome(Result.REFUSED, problem.file, problem.line, problem.sentence))
+    for row in read.rows:
+        tell(_import_row(study, row, actor=actor))
+    return outcomes
+
+
+def _import_row(study: Study, row: Row, *, actor: str) -> Outcome:
+    try:
+        recording = receive(
+            study=study,
+            source=row.path,
+            original_name=row.path.name,
+            participant_code=row.participant,
+            prompt_order=row.prompt,
+            recorded_at=row.recorded_at,
+            actor=actor,
+        )
+    except Duplicate as duplicate:
+        if _is_the_same(duplicate.earlier, row):
+            return Outcome(Result.THERE_ALREADY, row.file, row.line, "", duplicate.earlier)
+        return Outcome(Result.REFUSED, row.file, row.line, f"Line {row.line}: {duplicate}")
+    except WaverError as error:
+        return Outcome(Result.REFUSED, row.file, row.line, f"Line {row.line}: {row.file}: {error}")
+    except OSError as error:
+        sentence = (
+            f"Line {row.line}: {row.file} cannot be read ({error.strerror or error}). Check the "
+            "file's rights and the disk."
+        )
+        return Outcome(Result.REFUSED, row.file, row.line, sentence)
+    return Outcome(Result.IMPORTED, row.file, row.line, "", recording)
+
+
+def _is_the_same(earlier: Recording, row: Row) -> bool:
+    prompt = earlier.take.prompt
+    return (
+        earlier.participant.code == row.participant
+        and (prompt.order if prompt else None) == row.prompt
+        and earlier.take.recorded_at == row.recorded_at
+    )

@@ -1,0 +1,208 @@
+"""The manifest of a folder of recordings: who is in each file, and when it was recorded.
+
+A CSV file with the columns file, participant, prompt and recorded_at. The times come from the
+study's own records; the files' time stamps never count, because copying changes them.
+"""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from waver.core.errors import BadInput
+
+COLUMNS = ("file", "participant", "prompt", "recorded_at")
+MANIFEST_NAME = "manifest.csv"
+VIDEO_SUFFIXES = frozenset({".mp4", ".m4v", ".mov", ".webm", ".mkv", ".avi", ".mpg", ".mpeg"})
+
+
+@dataclass(frozen=True)
+class Row:
+    """One usable line. `line` counts from 1 and includes the header, as an editor shows it.
+
+    `prompt` is None and `recorded_at` is None where the cell is empty.
+    """
+
+    line: int
+    file: str
+    path: Path
+    participant: str
+    prompt: int | None
+    recorded_at: datetime | None
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A line, or a file without a line (`line` None), that cannot be imported, and why."""
+
+    line: int | None
+    file: str
+    sentence: str
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a manifest says: usable rows in their order, and the problems of the others."""
+
+    rows: tuple[Row, ...]
+    problems: tuple[Problem, ...]
+
+
+def read_manifest(folder: Path, manifest: Path | None = None) -> Manifest:
+    """Read and check a manifest, `manifest.csv` in the folder when none is named.
+
+    Every file must lie inside `folder`, exist, and have one line. Videos in the folder that no
+    line names are problems too. Raises BadInput when the manifest as a whole cannot be used:
+    missing, not a text file, without rows, or without the four columns.
+    """
+    if not folder.is_dir():
+        raise BadInput(f"There is no folder {folder}. Check the path.")
+    path = manifest or folder / MANIFEST_NAME
+    cells = _read_cells(path)
+    rows: list[Row] = []
+    problems: list[Problem] = []
+    lines_of: dict[Path, int] = {}
+    for line, values in cells:
+        try:
+            row = _read_row(folder, line, values)
+            _refuse_second_line(row, lines_of)
+        except BadInput as error:
+            problems.append(Problem(line, values.get("file", ""), f"Line {line}: {error}"))
+        else:
+            rows.append(row)
+        named = _inside(folder, values.get("file", ""))
+        if named is not None:
+            lines_of.setdefault(named, line)
+    problems += _videos_without_a_line(folder, set(lines_of), path.name)
+    return Manifest(tuple(rows), tuple(problems))
+
+
+def _read_cells(path: Path) -> list[tuple[int, dict[str, str]]]:
+    if not path.is_file():
+        raise BadInput(
+            f"There is no manifest {path}. Write a CSV file with the columns {', '.join(COLUMNS)} "
+            "and one line per recording; file times are not used, because copying changes them."
+        )
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadInput(
+            f"The manifest {path.name} cannot be read as UTF-8 text ({error}). Save it as "
+            "“CSV UTF-8” and try again."
+        ) from error
+    lines = text.splitlines()
+    if not lines:
+        raise BadInput(f"The manifest {path.name} is empty. It needs a header and one line each.")
+    separator = ";" if lines[0].count(";") > lines[0].count(",") else ","
+    reader = csv.reader(lines, delimiter=separator)
+    header = [name.strip().lower() for name in next(reader)]
+    missing = [name for name in COLUMNS if name not in header]
+    if missing:
+        raise BadInput(
+            f"The manifest {path.name} lacks the column{'s' if len(missing) > 1 else ''} "
+            f"{', '.join(missing)}. Its first line must name: {', '.join(COLUMNS)}."
+        )
+    try:
+        cells = [
+            (reader.line_num, dict(zip(header, (cell.strip() for cell in record), strict=False)))
+            for record in reader
+            if any(cell.strip() for cell in record)
+        ]
+    except csv.Error as error:
+        raise BadInput(
+            f"The manifest {path.name} is no proper CSV at line {reader.line_num} ({error}). "
+            "Save it again from your spreadsheet."
+        ) from error
+    if not cells:
+        raise BadInput(f"The manifest {path.name} names no recording. Add one line per recording.")
+    return cells
+
+
+def _read_row(folder: Path, line: int, values: dict[str, str]) -> Row:
+    """Check one line. Raises BadInput with what is wrong with it."""
+    file = values.get("file", "")
+    if not file:
+        raise BadInput("No file is named. Fill in the column “file”.")
+    path = _inside(folder, file)
+    if path is None:
+        raise BadInput(
+            f"“{file}” leads out of the folder {folder.name}. Copy the file into the folder and "
+            "name it by its path there."
+        )
+    if not path.is_file():
+        raise BadInput(f"There is no file “{file}” in the folder. Correct the name.")
+    participant = values.get("participant", "")
+    if not participant:
+        raise BadInput(f"{file} names no participant. Fill in the column “participant”.")
+    return Row(
+        line=line,
+        file=file,
+        path=path,
+        participant=participant,
+        prompt=_read_prompt(file, values.get("prompt", "")),
+        recorded_at=_read_time(file, values.get("recorded_at", "")),
+    )
+
+
+def _refuse_second_line(row: Row, lines_of: dict[Path, int]) -> None:
+    first = lines_of.get(row.path)
+    if first is not None:
+        raise BadInput(
+            f"{row.file} stands in line {first} already. Keep the line that is right and remove "
+            "the other."
+        )
+
+
+def _inside(folder: Path, file: str) -> Path | None:
+    """Give the file's real path if that lies in the folder, links followed; or else None."""
+    root = folder.resolve()
+    try:
+        path = (root / file).resolve()
+    except (OSError, ValueError):  # a name that no file system can hold
+        return None
+    return path if file and path.is_relative_to(root) else None
+
+
+def _read_prompt(file: str, text: str) -> int | None:
+    if not text:
+        return None
+    if not text.isascii() or not text.isdigit():
+        raise BadInput(f"The prompt of {file}, “{text}”, is no number. Write the prompt's number.")
+    return int(text)
+
+
+def _read_time(file: str, text: str) -> datetime | None:
+    if not text:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise BadInput(
+            f"The recording time of {file}, “{text}”, is no date and time. Write it like "
+            "2024-03-01T10:00:00+01:00."
+        ) from error
+    if moment.tzinfo is None:
+        raise BadInput(
+            f"The recording time of {file}, “{text}”, has no time zone. Write it like "
+            "2024-03-01T10:00:00+01:00, or with Z for UTC."
+        )
+    return moment
+
+
+def _videos_without_a_line(folder: Path, named: set[Path], manifest: str) -> list[Problem]:
+    found = sorted(
+        path
+        for path in folder.rglob("*")
+        if path.suffix.lower() in VIDEO_SUFFIXES and path.is_file() and path.resolve() not in named
+    )
+    problems = []
+    for path in found:
+        name = path.relative_to(folder).as_posix()
+        sentence = (
+            f"{name} has no line in {manifest}, so nobody knows whose recording it is. Add a line "
+            "for it, or move it elsewhere."
+        )
+        problems.append(Problem(None, name, sentence))
+    return problems

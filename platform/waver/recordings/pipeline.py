@@ -1,0 +1,343 @@
+"""The stages that prepare a recording: what each needs, when it runs, and what it leaves behind.
+
+    normalise -> faces  \\
+              -> speech  -> cues -> ready, or a decision is needed
+
+A handler computes between `begin` and `finish`; both ask consent. Everything that a stage leaves is
+written in the transaction that ends its job, or not at all.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from django.db import transaction
+from django.db.models import F
+from django.utils import timezone
+
+from waver.consent import policy
+from waver.consent.models import Purpose
+from waver.core import states, storage
+from waver.core.errors import Conflict, ConsentRefused, Missing
+from waver.core.jobs import JobName, JobRun, enqueue
+from waver.core.models import Job
+from waver.recordings import jobs
+from waver.recordings.findings import Findings
+from waver.recordings.models import Asset, Recording, Stage
+from waver.recordings.subjects import subject_of
+
+_Kind = Asset.Kind
+_State = Recording.State
+
+
+@dataclass(frozen=True)
+class StageKind:
+    """One stage: raise `version` when the same inputs would give other results than before."""
+
+    name: str
+    version: int
+    job: JobName
+    purpose: Purpose
+    inputs: tuple[str, ...]
+    after: tuple[str, ...] = ()
+    # Without it the recording cannot be used at all.
+    essential: bool = True
+
+
+NORMALISE = StageKind("normalise", 1, jobs.NORMALISE, Purpose.PROCESS, (_Kind.ORIGINAL,))
+FACES = StageKind("faces", 1, jobs.FACES, Purpose.PROCESS, (_Kind.PROXY,), ("normalise",))
+SPEECH = StageKind("speech", 1, jobs.SPEECH, Purpose.PROCESS, (_Kind.AUDIO_16K,), ("normalise",))
+CUES = StageKind(
+    "cues",
+    1,
+    jobs.CUES,
+    Purpose.INFER,
+    (_Kind.LANDMARKS, _Kind.SPEECH),
+    ("faces", "speech"),
+    essential=False,
+)
+STAGES = (NORMALISE, FACES, SPEECH, CUES)
+_BY_JOB = {kind.job.name: kind for kind in STAGES}
+
+
+@dataclass(frozen=True)
+class StageWork:
+    """What a stage works on, from `begin` to `finish`."""
+
+    kind: StageKind
+    recording: Recording
+    stage: Stage
+    inputs: Mapping[str, Asset]
+    inputs_sha256: str
+    parameters: Mapping[str, Any]
+
+    @contextmanager
+    def lend(self, kind: str, *, suffix: str = "") -> Iterator[Path]:
+        """Lend a path to an input's bytes until the block ends."""
+        with storage.materialise(self.inputs[kind].blob, suffix=suffix) as path:
+            yield path
+
+
+@dataclass(frozen=True)
+class MadeFile:
+    """A file that a stage made, to be kept as the recording's asset of that kind."""
+
+    kind: str
+    path: Path
+    media_type: str
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a stage leaves behind.
+
+    `fields` are set on the recording, `figures` and `notes` (sentences for the researcher) on the
+    stage, `tools` and the work's parameters on every asset. `decide` is the sentence for which a
+    person must decide whether the recording is used; empty where nobody must.
+    """
+
+    files: Sequence[MadeFile] = ()
+    fields: Mapping[str, Any] = field(default_factory=dict)
+    figures: Mapping[str, Any] = field(default_factory=dict)
+    notes: Sequence[str] = ()
+    tools: Mapping[str, str] = field(default_factory=dict)
+    findings: Findings = field(default_factory=Findings)
+    decide: str = ""
+
+
+def begin(run: JobRun, *, parameters: Mapping[str, Any] | None = None) -> StageWork | None:
+    """Start the stage that the job names; None when it is done already for these inputs.
+
+    `parameters` are everything besides the inputs that decides the result, such as the SHA-256 of
+    a model. A stage that is done already only hands over to the next ones, and ends its job.
+    Raises Missing for a recording that is gone, ConsentRefused, and Conflict when an earlier stage
+    has not left what this one needs.
+    """
+    kind = _BY_JOB[run.job.name]
+    recording = _recording(run.job)
+    _require_consent(kind, recording)
+    inputs = _inputs(kind, recording)
+    chosen = dict(parameters or {})
+    inputs_sha256 = _inputs_hash(kind, inputs, chosen)
+    stage, _ = Stage.objects.get_or_create(
+        recording=recording, name=kind.name, defaults={"version": kind.version}
+    )
+    if stage.state == Stage.State.DONE and stage.inputs_sha256 == inputs_sha256:
+        with run.commit():
+            _advance(_lock(recording), kind)
+        return None
+    with transaction.atomic():
+        recording = _lock(recording)
+        states.move(
+            stage,
+            to=Stage.State.RUNNING,
+            allowed_from=Stage.State.values,
+            version=kind.version,
+            error="",
+            started_at=timezone.now(),
+            finished_at=None,
+            runs=F("runs") + 1,
+        )
+        _move(recording, _State.PROCESSING, error="")
+    return StageWork(kind, recording, stage, inputs, inputs_sha256, chosen)
+
+
+def finish(run: JobRun, work: StageWork, outcome: Outcome) -> None:
+    """End the stage: keep its files and rows, and queue what comes next, in one transaction.
+
+    Consent is asked again, and holds until the commit. When it is refused, or the job is no longer
+    this attempt's, nothing is kept and the error is raised.
+    """
+    stored = {made.kind: (made, storage.put(made.path)) for made in outcome.files}
+    try:
+        with run.commit():
+            _require_consent(work.kind, work.recording, hold=True)
+            recording = _lock(work.recording)
+            for kind in sorted(stored, key=lambda kind: stored[kind][1].sha256):
+                _keep(recording, work, *stored[kind], tools=outcome.tools)
+            outcome.findings.write(recording)
+            Recording.objects.filter(pk=recording.pk).update(**outcome.fields)
+            states.move(
+                work.stage,
+                to=Stage.State.DONE,
+                allowed_from=[Stage.State.RUNNING],
+                inputs_sha256=work.inputs_sha256,
+                figures={
+                    **outcome.figures,
+                    "notes": list(outcome.notes),
+                    "decide": outcome.decide,
+                },
+                finished_at=timezone.now(),
+            )
+            _advance(recording, work.kind)
+    finally:
+        for _, put in stored.values():
+            storage.discard(put)  # only what nothing refers to
+
+
+def ended_badly(job: Job) -> None:
+    """Write down, in the transaction that ends the job, that its stage was refused or failed."""
+    kind = _BY_JOB[job.name]
+    found = Recording.objects.filter(pk=job.subject_id).select_related("take").first()
+    if found is None:
+        return
+    recording = _lock(found)
+    refused = job.state == Job.State.REFUSED
+    if refused:
+        # Asked again to record the refusal: what raised it was rolled back with its transaction.
+        policy.may(kind.purpose, subject_of(recording), actor=job.name)
+    Stage.objects.filter(recording=recording, name=kind.name).update(
+        state=Stage.State.REFUSED if refused else Stage.State.FAILED,
+        error=job.error,
+        finished_at=timezone.now(),
+    )
+    _settle(recording, last=kind is CUES)
+
+
+# Parts
+
+
+def _recording(job: Job) -> Recording:
+    found = (
+        Recording.objects.filter(pk=job.subject_id)
+        .select_related("take__participant", "study")
+        .first()
+    )
+    if found is None:
+        raise Missing(f"The recording {job.subject_id} is gone: it was erased. Nothing is to do.")
+    return found
+
+
+def _lock(recording: Recording) -> Recording:
+    """Give the row as it is now, locked: two stages that end together must see each other."""
+    return (
+        Recording.objects.select_for_update(of=("self",))
+        .select_related("take__participant", "study")
+        .get(pk=recording.pk)
+    )
+
+
+def _require_consent(kind: StageKind, recording: Recording, *, hold: bool = False) -> None:
+    decision = policy.decide(kind.purpose, subject_of(recording), hold=hold)
+    if not decision:
+        raise ConsentRefused(decision.reason, purpose=decision.purpose.value)
+
+
+def _inputs(kind: StageKind, recording: Recording) -> dict[str, Asset]:
+    assets = {
+        asset.kind: asset
+        for asset in recording.assets.filter(kind__in=kind.inputs).select_related("blob")
+    }
+    missing = [name for name in kind.inputs if name not in assets]
+    if missing:
+        raise Conflict(
+            f"The stage “{kind.name}” of {recording.original_name} needs {', '.join(missing)}, "
+            "which an earlier stage has not made. Prepare the recording again from the start."
+        )
+    return assets
+
+
+def _inputs_hash(
+    kind: StageKind, inputs: Mapping[str, Asset], parameters: Mapping[str, Any]
+) -> str:
+    body = json.dumps(
+        [
+            kind.name,
+            kind.version,
+            sorted((name, asset.blob.sha256) for name, asset in inputs.items()),
+            parameters,
+        ],
+        sort_keys=True,
+    )
+    return hashlib.sha256(body.encode()).hexdigest()
+
+
+def _keep(
+    recording: Recording,
+    work: StageWork,
+    made: MadeFile,
+    stored: storage.Stored,
+    *,
+    tools: Mapping[str, str],
+) -> None:
+    """Make the file the recording's asset of its kind, in place of an older one."""
+    blob = storage.acquire(stored)
+    older = recording.assets.filter(kind=made.kind).select_related("blob").first()
+    if older is not None:
+        replaced = older.blob
+        older.delete()
+        # Only after the commit: a rollback must find the old bytes still there.
+        transaction.on_commit(lambda: storage.release(replaced))
+    Asset.objects.create(
+        recording=recording,
+        kind=made.kind,
+        blob=blob,
+        media_type=made.media_type,
+        made_by={
+            "stage": work.kind.name,
+            "version": work.kind.version,
+            "inputs": sorted(asset.blob.sha256 for asset in work.inputs.values()),
+            "tools": dict(tools),
+            "parameters": dict(work.parameters),
+        },
+    )
+
+
+def _advance(recording: Recording, done: StageKind) -> None:
+    """Queue the stages for which everything is there now; settle when none is left."""
+    finished = set(recording.stages.filter(state=Stage.State.DONE).values_list("name", flat=True))
+    for kind in STAGES:
+        if done.name in kind.after and finished.issuperset(kind.after):
+            # What failed before gets another chance; what is done is skipped or done again.
+            recording.stages.filter(
+                name=kind.name, state__in=[Stage.State.FAILED, Stage.State.REFUSED]
+            ).update(state=Stage.State.WAITING, error="")
+            enqueue(
+                kind.job,
+                subject_kind="recording",
+                subject_id=recording.pk,
+                key=f"{kind.job.name}:{recording.pk}",
+            )
+    if recording.state not in (_State.READY, _State.ATTENTION):
+        _settle(recording, last=done is CUES)
+
+
+def _settle(recording: Recording, *, last: bool) -> None:
+    """Let the recording's state and notes follow from its stages, ready only after the last."""
+    stages = {stage.name: stage for stage in recording.stages.all()}
+    known = [(kind, stages[kind.name]) for kind in STAGES if kind.name in stages]
+    notes = [note for _, stage in known for note in stage.figures.get("notes", [])]
+    decisions = [stage.figures["decide"] for _, stage in known if stage.figures.get("decide")]
+    for wanted, state in (
+        (Stage.State.REFUSED, _State.REFUSED),
+        (Stage.State.FAILED, _State.FAILED),
+    ):
+        for kind, stage in known:
+            if kind.essential and stage.state == wanted:
+                _move(recording, state, error=stage.error, notes=notes)
+                return
+    covered = policy.decide(Purpose.PROCESS, subject_of(recording))
+    if not covered:
+        _move(recording, _State.REFUSED, error=covered.reason, notes=notes)
+        return
+    if not last:
+        _move(recording, _State.PROCESSING, notes=notes)
+        return
+    for _, stage in known:
+        if stage.state in (Stage.State.REFUSED, Stage.State.FAILED):
+            notes.append(f"No cue candidates were marked. {stage.error}")
+        if stage.state == Stage.State.FAILED:
+            decisions.append(notes[-1])
+    state = _State.ATTENTION if decisions else _State.READY
+    _move(recording, state, error=" ".join(decisions), notes=notes)
+
+
+def _move(recording: Recording, to: str, **fields: Any) -> None:
+    """Move the locked recording, from whatever state it is in."""
+    states.move(recording, to=to, allowed_from=_State.values, **fields)

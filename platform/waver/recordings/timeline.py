@@ -1,0 +1,79 @@
+"""What a recording's page draws under the video, as one JSON-able dictionary."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from waver.consent import policy
+from waver.consent.models import Purpose, Restriction
+from waver.core import storage
+from waver.recordings.models import Asset, Recording
+from waver.recordings.subjects import subject_of
+
+_Kind = Asset.Kind
+_DRAWN = (_Kind.WAVEFORM, _Kind.SPEECH, _Kind.FACE_OUTLINE)
+
+
+def timeline(recording: Recording, *, actor: str = "recording page") -> dict[str, Any]:
+    """Give everything that the timeline of a recording shows; times are integer microseconds.
+
+    Keys: `duration_us`, `frame_count`, `rate` ([numerator, denominator]), `waveform`
+    ({buckets_per_second, peaks 0..1}), `speech` and `pauses` ([[start_us, end_us], ...]),
+    `transcript` (always None: no transcript model is installed), `faces` ({tracks,
+    runs: [[start_us, end_us, status], ...]}, of the participant's face; the status is “usable” or
+    as in workers.faces.table), `pose` ({time_us, yaw, pitch, roll} in degrees, None where unknown),
+    `cues`, `cues_refused` (the sentence when consent does not cover them) and `restrictions`.
+    What is not made yet is None or empty. Raises ConsentRefused when the recording may not be used.
+    """
+    subject = subject_of(recording)
+    policy.require(Purpose.PROCESS, subject, actor=actor)
+    drawn = {
+        asset.kind: json.loads(b"".join(storage.open_range(asset.blob)))
+        for asset in recording.assets.filter(kind__in=_DRAWN).select_related("blob")
+    }
+    speech = drawn.get(_Kind.SPEECH, {})
+    outline = drawn.get(_Kind.FACE_OUTLINE, {})
+    infer = policy.decide(Purpose.INFER, subject)
+    rate = recording.rate
+    return {
+        "duration_us": recording.duration_us,
+        "frame_count": recording.frame_count,
+        "rate": [rate.numerator, rate.denominator] if rate else None,
+        "waveform": drawn.get(_Kind.WAVEFORM),
+        "speech": _spans(speech.get("segments", [])),
+        "pauses": _spans(speech.get("pauses", [])),
+        "transcript": None,
+        "faces": {"tracks": _tracks(recording), "runs": outline.get("runs", [])},
+        "pose": outline.get("pose"),
+        "cues": _cues(recording) if infer else [],
+        "cues_refused": "" if infer else infer.reason,
+        "restrictions": [
+            {"start_us": row.start_us, "end_us": row.end_us, "reason": row.reason}
+            for row in Restriction.objects.filter(recording_id=recording.pk).order_by("start_us")
+        ],
+    }
+
+
+def _spans(rows: list[dict[str, int]]) -> list[list[int]]:
+    return [[row["start_us"], row["end_us"]] for row in rows]
+
+
+def _tracks(recording: Recording) -> list[dict[str, Any]]:
+    fields = ("number", "start_us", "end_us", "usable_share", "mean_score", "is_participant")
+    return list(recording.face_tracks.order_by("-is_participant", "number").values(*fields))
+
+
+def _cues(recording: Recording) -> list[dict[str, Any]]:
+    candidates = recording.cue_candidates.select_related("run__card").order_by("start_us", "cue")
+    return [
+        {
+            "start_us": row.start_us,
+            "end_us": row.end_us,
+            "cue": row.cue,
+            "score": row.score,
+            "detail": row.detail,
+            "model": str(row.run.card),
+        }
+        for row in candidates
+    ]
