@@ -134,6 +134,12 @@ CELERY_WORKER_ENABLE_REMOTE_CONTROL = False
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_TASK_DEFAULT_QUEUE = "io"
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+# The embedded broker restarts with PostgreSQL: workers wait for it as long as it takes, and
+# whoever enqueues does not wait at all, because the reconciler sends lost wake-up calls again.
+CELERY_BROKER_CONNECTION_MAX_RETRIES = None
+CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = False
+CELERY_TASK_PUBLISH_RETRY = False
+CELERY_BROKER_POOL_LIMIT = 1
 CELERY_BEAT_SCHEDULE_FILENAME = str(VAR / "run" / "beat")
 CELERY_BEAT_SCHEDULE = {
     "send lost jobs again, every 5 seconds": {
