@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 Scale: TypeAlias = Literal["nominal", "ordinal", "interval", "ratio"]
 SCALES: tuple[str, ...] = get_args(Scale)
+_DENSE = 4  # a table of this many cells per row is cheaper than sorting the rows
 
 
 def is_missing(value: object) -> bool:
@@ -107,7 +108,7 @@ class Ratings:
             cluster_names, cluster_index = _index(cluster)
             unit_cluster = _per_unit(cluster_index, unit_index, unit_names, "cluster")
         weights = _unit_weights(weight, unit_index, unit_names)
-        given = codes >= 0
+        given: Any = slice(None) if codes.min(initial=0) >= 0 else codes >= 0
         return cls(
             scale=scale,
             values=known,
@@ -130,6 +131,11 @@ class Ratings:
     def require_no_repeats(self) -> None:
         """Raise ValueError if a rater rated a unit twice."""
         cells = self.unit.astype(np.int64) * max(len(self.raters), 1) + self.rater
+        if len(self.units) * len(self.raters) <= _DENSE * len(cells):
+            seen = np.zeros(len(self.units) * len(self.raters), dtype=bool)
+            seen[cells] = True
+            if np.count_nonzero(seen) == len(cells):
+                return
         ordered = np.sort(cells)
         twice = np.flatnonzero(ordered[1:] == ordered[:-1])
         if len(twice):
@@ -149,17 +155,31 @@ class Ratings:
 def _index(column: Iterable[Hashable]) -> tuple[tuple[Hashable, ...], npt.NDArray[np.int32]]:
     """Distinct names in order of first appearance, and each row's index into them."""
     if isinstance(column, np.ndarray) and column.dtype.kind in "iu":
-        names, inverse = np.unique(column, return_inverse=True)
-        return tuple(names.tolist()), inverse.astype(np.int32)
+        names, inverse = _distinct(column)
+        return tuple(names.tolist()), inverse
     seen: dict[Hashable, int] = {}
     rows = [seen.setdefault(name, len(seen)) for name in column]
     return tuple(seen), np.asarray(rows, dtype=np.int32)
 
 
+def _distinct(column: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[np.int32]]:
+    """Sorted distinct integers and each row's index into them; by a table where they are dense."""
+    low, high = (int(column.min()), int(column.max())) if len(column) else (0, -1)
+    if 0 <= high - low <= _DENSE * len(column) and high <= np.iinfo(np.int64).max:
+        fits = high - low <= np.iinfo(column.dtype).max
+        shifted = (column if fits else column.astype(np.int64)) - low
+        present = np.zeros(high - low + 1, dtype=bool)
+        present[shifted] = True
+        position = np.cumsum(present, dtype=np.int32) - 1
+        return np.flatnonzero(present) + low, position[shifted].astype(np.int32, copy=False)
+    names, inverse = np.unique(column, return_inverse=True)
+    return names, inverse.astype(np.int32)
+
+
 def _codes(column: Iterable[Any], values: tuple[Any, ...]) -> npt.NDArray[np.int32]:
     position = {value: index for index, value in enumerate(values)}
     if isinstance(column, np.ndarray) and column.dtype.kind in "iu":
-        distinct, inverse = np.unique(column, return_inverse=True)
+        distinct, inverse = _distinct(column)
         return _codes(distinct.tolist(), values)[inverse]
     codes: list[int] = []
     for value in column:

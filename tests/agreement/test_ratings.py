@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from annotation.agreement import Ratings, coefficients, sufficient
@@ -68,5 +69,29 @@ def test_statistics_of_different_codebooks_do_not_add_up() -> None:
         two - sufficient(
             Ratings.from_long(
                 ["d", "d"], ["a", "b"], ["x", "x"], scale="nominal", values=["x", "y"]
+            )
+        )
+
+
+@pytest.mark.parametrize("step", [1, 3, 10**12])
+def test_whole_numbers_as_arrays_and_names_as_lists_are_the_same(step: int) -> None:
+    rng = np.random.default_rng(0)
+    unit = np.repeat(np.arange(40), 3) * step - 5
+    rater = np.tile(np.array([9, 4, 2], dtype=np.int16), 40)
+    value = rng.integers(0, 4, 120)
+    cluster = unit // step % 7
+    options = {"scale": "ordinal", "values": range(5)}
+    arrays = Ratings.from_long(unit, rater, value, cluster=cluster, **options)
+    lists = Ratings.from_long(
+        *(x.tolist() for x in (unit, rater, value)), cluster=cluster.tolist(), **options
+    )
+    a, b = sufficient(arrays), sufficient(lists)
+    order = [a.clusters.index(name) for name in b.clusters]
+    np.testing.assert_allclose(a.table[order], b.table)
+    assert set(arrays.units) == set(unit.tolist())
+    with pytest.raises(ValueError, match=f"unit {unit[0]} more than once"):
+        sufficient(
+            Ratings.from_long(
+                np.append(unit, unit[0]), np.append(rater, 4), np.append(value, 1), **options
             )
         )
