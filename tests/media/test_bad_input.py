@@ -66,6 +66,11 @@ ATTACKS = {
 }
 
 
+#: ffmpeg would read these as lists of other files; the whitelist must stop it before that. (It
+#: refuses the HLS texts by itself, for their names.)
+LISTS = ("ffconcat", "ffconcat absolute")
+
+
 @pytest.mark.parametrize("ending", ["mp4", "webm", "avi"])
 @pytest.mark.parametrize("attack", ATTACKS)
 def test_text_that_points_to_a_neighbour(
@@ -82,7 +87,12 @@ def test_the_runner_alone_leaks_nothing(attack: str, neighbour: Path, tmp_path: 
     source = tmp_path / "upload.mp4"
     source.write_text(ATTACKS[attack].format(victim=neighbour))
     leak = tmp_path / "leak.mp4"
-    with runner.isolated(source, work_dir=tmp_path) as alone, pytest.raises(MediaToolError):
+    with (
+        runner.isolated(source, work_dir=tmp_path) as alone,
+        pytest.raises(
+            MediaToolError, match="not on whitelist" if attack in LISTS else "Invalid data found"
+        ),
+    ):
         runner.run(ffmpeg.input(str(alone)).output(str(leak)), limits=Limits(wall_seconds=20))
     assert not leak.exists()
 

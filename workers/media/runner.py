@@ -303,11 +303,17 @@ def _failure_sentence(returned: int, tail: Sequence[str], limits: Limits) -> str
     else:
         reason = f"failed with code {returned}"
     spoken = [
-        re.sub(r"^\[[^\]]* @ 0x[0-9a-f]+\] ", "", line)
+        _spoken(line)
         for line in tail
         if re.search(r"\[(error|fatal|panic)\]", line) or line.startswith("guard:")
     ]
-    last = "; ".join(dict.fromkeys(spoken[-3:])) or "it said nothing"
+    last = "; ".join(dict.fromkeys(spoken[:2] + spoken[-1:])) or "it said nothing"
     return (
         f"The conversion with ffmpeg {reason} ({last}). Check that the recording plays to its end."
     )
+
+
+def _spoken(line: str) -> str:
+    """Take off what says nothing to a reader: addresses, levels and the server-made name."""
+    bare = re.sub(r"^(\[[^\]]* @ 0x[0-9a-f]+\] )*\[\w+\] ", "", line)
+    return re.sub(r"(file:)+/\S*/recording\b", "the recording", bare).strip().rstrip(".")
