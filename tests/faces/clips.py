@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 
 Picture = NDArray[np.uint8]
 
+RATE = Fraction(25)
+
 
 def astronaut() -> Picture:
     """Scikit-image's photograph of an astronaut, 512 x 512, blue-green-red; the face is at its

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +10,6 @@ import pytest
 from tests.faces.clips import Picture, astronaut
 from workers.faces.detectors import Detector, load
 from workers.faces.models import DetectorCard, prepare_models
-
-RATE = Fraction(25)
 
 
 @pytest.fixture(scope="session")

@@ -11,8 +11,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from tests.faces.clips import Picture, moved, write_video
-from tests.faces.conftest import RATE
+from tests.faces.clips import RATE, Picture, moved, write_video
 from workers.faces.align import template
 from workers.faces.crops import CropReader, read_crop
 from workers.faces.cutting import judge

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pyarrow as pa
 
-ROWS_PER_GROUP = 4096
+ROWS_PER_GROUP = 2048
 
 LANDMARK_COLUMNS = tuple(f"lm{point}{axis}" for point in range(5) for axis in "xy")
 NUMBER_COLUMNS = (

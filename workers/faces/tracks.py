@@ -185,7 +185,9 @@ def complete(sightings: Sightings, *, rate: Fraction) -> Track:
     for before, after in pairwise(seen):
         if 1 < after - before <= limit + 1:
             state[before - seen[0] + 1 : after - seen[0]] = INTERPOLATED
-    filled = np.stack([np.interp(frames, seen, column) for column in places.T], axis=1)
+    filled = np.empty((len(frames), places.shape[1]))
+    for column in range(places.shape[1]):
+        filled[:, column] = np.interp(frames, seen, places[:, column])
     filled[state == ABSENT] = np.nan
     for first, end in runs(state != ABSENT):
         filled[first:end, 4:] = smooth(filled[first:end, 4:], rate=rate)
@@ -214,7 +216,10 @@ def smooth(values: Doubles, *, rate: Fraction) -> Doubles:
     half = window // 2
     powers = np.vander(np.arange(-half, half + 1, dtype=np.float64), 3)
     fit = powers @ np.linalg.pinv(powers)  # row i gives the parabola's value at place i
-    middle = np.lib.stride_tricks.sliding_window_view(values, window, axis=0) @ fit[half]
+    inner = len(values) - window + 1
+    middle = np.zeros((inner, values.shape[1]))
+    for place, weight in enumerate(fit[half]):
+        middle += weight * values[place : place + inner]
     return np.concatenate([fit[:half] @ values[:window], middle, fit[-half:] @ values[-window:]])
 
 
