@@ -80,7 +80,7 @@ def _work_off(waver: httpx.Client, batch: Work, on_submitted: Callable[[], None]
         entered = labels.get(location)
         project = _project(urljoin(location, entered.headers.get("location", "")))
         while task := _next_task(labels, origin, project):
-            result = batch.answer(task["data"]["assignment"])
+            result = batch.answer(task["meta"]["assignment"])
             answer = labels.post(
                 f"{origin}/api/tasks/{task['id']}/annotations/?project={project}",
                 json={"result": result, "lead_time": 12.5, "project": project},
