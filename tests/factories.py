@@ -28,9 +28,37 @@ GIVEN_AT = datetime(2024, 3, 1, 9, 0, tzinfo=UTC)
 RECORDED_AT = datetime(2024, 3, 1, 10, 0, tzinfo=UTC)
 
 SMALL_CODEBOOK = """\
-codebook: small
+schema: waver.codebook/1
+id: small
 version: 1
-title: A codebook for tests
+title: A small codebook for tests
+languages: [en]
+source: Made for the tests.
+passes:
+  - id: clip
+    unit: clip
+    title: The whole answer
+    instructions: Watch the whole answer, then answer.
+    questions:
+      - id: present
+        kind: exclusive
+        title: Hesitancy
+        required: true
+        values:
+          - {id: "no", title: Not present, hotkey: "n", export: 0}
+          - {id: "yes", title: Present, hotkey: "y", export: 1}
+  - id: main
+    unit: segment
+    title: Where it happens
+    instructions: Mark every stretch that shows it.
+    labels:
+      - id: hesitancy
+        title: Hesitancy
+        hotkey: "1"
+        colour: "#c2410c"
+        export: 1
+    candidates: hesitancy
+    overlap: forbidden
 """
 
 
@@ -270,7 +298,9 @@ class CodebookVersionFactory(DjangoModelFactory):
     study = factory.SubFactory(StudyFactory)
     code = "small"
     version = factory.LazyAttribute(lambda o: o.study.codebooks.filter(code=o.code).count() + 1)
-    text = SMALL_CODEBOOK
+    text = factory.LazyAttribute(
+        lambda o: SMALL_CODEBOOK.replace("version: 1", f"version: {o.version}", 1)
+    )
     sha256 = factory.LazyAttribute(lambda o: hashlib.sha256(o.text.encode()).hexdigest())
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from annotation.codebooks.loader import load
 from tests.factories import (
     AnnotationFactory,
     AssetFactory,
     AssignmentFactory,
+    CodebookVersionFactory,
     CueCandidateFactory,
     MembershipFactory,
     RecordingFactory,
@@ -51,3 +53,11 @@ def test_an_annotation_has_its_segments_and_stays_in_one_study():
     assert AssignmentFactory(recording=recording).batch.study == recording.study
     assert CueCandidateFactory().recording is not None
     assert MembershipFactory().role == "researcher"
+
+
+@pytest.mark.django_db
+def test_a_codebook_version_holds_a_codebook_that_can_be_read():
+    study = StudyFactory()
+    first, second = CodebookVersionFactory(study=study), CodebookVersionFactory(study=study)
+    assert (load(first.text).version, load(second.text).version) == (1, 2)
+    assert {one.id for one in load(first.text).passes} == {"clip", "main"}

@@ -31,6 +31,7 @@ from waver.studies.models import Study
 
 __all__ = [
     "ItemText",
+    "erase",
     "publish_document",
     "rebuild_state",
     "record_consent",
@@ -383,6 +384,32 @@ def _write_withdrawal(
         detail={"purpose": purpose or "all", "event": event.hash},
     )
     return event
+
+
+def erase(*, participant: Participant, actor: str) -> list[holders.Held]:
+    """Remove everything that is held about a participant, and look again whether it is gone.
+
+    Withdraws first where that has not happened. Gives what is still there: empty when the erasure
+    is complete; calling it again finishes the rest. The consent evidence stays, without the code
+    under which the study knew the participant.
+    """
+    participant.refresh_from_db()
+    if participant.state == Participant.State.ACTIVE:
+        withdraw(participant=participant, actor=actor)
+    for holder in holders.all_holders():
+        holder.erase(participant.pk)
+    left: list[holders.Held] = []
+    for holder in holders.all_holders():
+        left += holder.verify_absent(participant.pk)
+    audit.record(
+        actor=actor,
+        verb="participant.erased",
+        object_kind="participant",
+        object_id=participant.pk,
+        detail={"left": len(left)},
+    )
+    participant.refresh_from_db()
+    return left
 
 
 def restrict(
