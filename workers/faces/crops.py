@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import tarfile
 from array import array
-from bisect import bisect_left
 from pathlib import Path
 from types import TracebackType
 from typing import IO
@@ -95,23 +94,25 @@ class CropReader:
     def __init__(self, tar: Path, index: Path) -> None:
         import pyarrow.parquet as pq
 
-        table = pq.read_table(index)
+        # ParquetFile, because read_table loads all of pyarrow.dataset for a table this small.
+        with pq.ParquetFile(index) as file:
+            table = file.read()
         self.tar = tar
-        self.frames: list[int] = table["frame"].to_pylist()
-        self._offsets: list[int] = table["offset"].to_pylist()
-        self._sizes: list[int] = table["size"].to_pylist()
+        self.frames = table["frame"].to_numpy()
+        self._offsets = table["offset"].to_numpy()
+        self._sizes = table["size"].to_numpy()
 
     def jpeg(self, frame: int) -> bytes:
         """The JPEG of a frame's crop; raises FaceError when that frame has none."""
-        row = bisect_left(self.frames, frame)
+        row = int(np.searchsorted(self.frames, frame))
         if row == len(self.frames) or self.frames[row] != frame:
             raise FaceError(
                 f"Frame {frame} has no face crop: in that frame the participant's face was not "
                 "seen, was cut off by the picture's edge, or was too small."
             )
         with self.tar.open("rb") as file:
-            file.seek(self._offsets[row])
-            content = file.read(self._sizes[row])
+            file.seek(int(self._offsets[row]))
+            content = file.read(int(self._sizes[row]))
         if len(content) != self._sizes[row]:
             raise FaceError(f"The crops in {self.tar.name} end before frame {frame}.")
         return content
