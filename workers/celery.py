@@ -7,13 +7,11 @@ Celery task. Messages are acknowledged at once, because the rows of `core.Job` a
 from __future__ import annotations
 
 import os
-import signal
 from typing import Any
 
 from celery import Celery, signals
 
 from workers import stopping
-from workers.processes import children
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "waver.config.settings.dev")
 
@@ -28,7 +26,6 @@ def _listen_for_stop(**_: Any) -> None:
 
 
 @signals.worker_shutting_down.connect  # type: ignore[untyped-decorator]  # Celery has no types
-def _stop_children(**_: Any) -> None:
-    """Have every pool process give its job back, so that a stop takes seconds and not hours."""
-    for pid in children(os.getpid()):
-        os.kill(pid, signal.SIGUSR2)
+def _give_jobs_back(**_: Any) -> None:
+    """Have running jobs go back to their queue, so that a stop takes seconds and not hours."""
+    stopping.request()

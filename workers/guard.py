@@ -34,8 +34,9 @@ class Guard:
     """Watches over `run` while the body of the `with` statement works on it.
 
     It renews the lease three times per lease. When the time limit passes, it records that; when
-    the lease is lost, it drops the job. In both cases the job is first interrupted, and if it
-    sits in a library that does not return, the whole process ends. The process also ends when
+    the lease is lost, it drops the job; when the worker is being stopped, the job goes back. In
+    each case the job is first interrupted, and if it sits in a library that does not return, the
+    whole process ends. The process also ends when
     its parent has: an orphan must not work on.
     """
 
@@ -66,6 +67,9 @@ class Guard:
                 now = time.monotonic()
                 if os.getppid() != self._parent:
                     self._end_process("its worker is gone")
+                elif stopping.requested():
+                    self._end_job("its worker is being stopped")
+                    return
                 elif now - self._started > self._run.job.limit_seconds:
                     self._record_time_limit()
                     self._end_job("it took too long")
@@ -101,7 +105,7 @@ class Guard:
             log.warning("The end of %s could not be recorded.", self._run.job, exc_info=True)
 
     def _end_job(self, why: str) -> None:
-        log.warning("Ending %s: %s.", self._run.job, why)
+        log.info("Ending %s: %s.", self._run.job, why)
         stopping.interrupt_job()
         if not self._over.wait(_GRACE_SECONDS):
             self._end_process(why)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import stat
 import subprocess
@@ -32,6 +33,19 @@ def _query(cluster: Cluster, statement: str, dbname: str = "postgres") -> object
     return row[0] if row else None
 
 
+def _ends(descriptor: int) -> bool:
+    """Wait up to 20 seconds for the end of the process behind `descriptor`, and close that."""
+    ended = select.select([descriptor], [], [], 20)[0]
+    os.close(descriptor)
+    return bool(ended)
+
+
+def _kill(pid: int) -> None:
+    descriptor = os.pidfd_open(pid)
+    os.kill(pid, signal.SIGKILL)
+    assert _ends(descriptor)
+
+
 def test_it_listens_on_a_private_socket_and_on_no_port(cluster: Cluster) -> None:
     assert str(_query(cluster, "SHOW server_version")).startswith("18.")
     assert _query(cluster, "SHOW listen_addresses") == ""
@@ -59,7 +73,7 @@ def test_committed_rows_survive_a_killed_server(tmp_path: Path) -> None:
         with psycopg.connect(**cluster.connection_parameters(), autocommit=True) as connection:
             connection.execute("CREATE TABLE kept AS SELECT 7 AS n")
             assert cluster.pid is not None
-            os.kill(cluster.pid, signal.SIGKILL)
+            _kill(cluster.pid)
             cluster.start()
         assert _query(cluster, "SELECT n FROM kept") == 7
     finally:
@@ -125,11 +139,7 @@ def test_the_server_ends_with_the_process_that_started_it(tmp_path: Path) -> Non
     cluster = Cluster(tmp_path / "data")
     pid = cluster.pid
     if pid is not None:  # it may still be writing its last checkpoint
-        descriptor = os.pidfd_open(pid)
-        import select
-
-        assert select.select([descriptor], [], [], 20)[0], "the server outlived its parent"
-        os.close(descriptor)
+        assert _ends(os.pidfd_open(pid)), "the server outlived its parent"
     assert not cluster.is_running
 
 

@@ -27,8 +27,9 @@ def broker_settings(*, host: str, dbname: str, user: str) -> dict[str, Any]:
         "url": "pgmq://localhost",
         "transport_options": {
             # The transport refuses an empty password; over a private socket none is asked for.
-            "conn_string": f"host='{_quoted(host)}' user='{_quoted(user)}' "
-            f"dbname='{_quoted(dbname)}' password=x",
+            # It also takes the string apart and puts it together without quotes, which is why
+            # `waver.stack.postgres.socket_directory` avoids paths that need them.
+            "conn_string": f"host={host} user={user} dbname={dbname} password=x",
             "init_extension": False,
             "use_notify": True,
             "notify_throttle_interval_ms": 0,
@@ -67,7 +68,3 @@ def _installed_version(connection: psycopg.Connection[Any]) -> str | None:
         [SCHEMA],
     ).fetchone()
     return row[0] if row else None
-
-
-def _quoted(value: str) -> str:
-    return value.replace("\\", "\\\\").replace("'", "\\'")

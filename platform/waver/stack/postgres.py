@@ -16,6 +16,7 @@ import contextlib
 import hashlib
 import importlib.util
 import os
+import re
 import shutil
 import signal
 import stat
@@ -59,14 +60,16 @@ _NOT_DURABLE = {"fsync": "off", "synchronous_commit": "off", "full_page_writes":
 
 
 def socket_directory(preferred: Path) -> Path:
-    """Return the folder for the server's socket: `preferred`, unless its path is too long.
+    """Return the folder for the server's socket: `preferred`, unless its path will not do.
 
-    A socket's path may have at most 107 bytes. A longer one is replaced by a folder under the
-    system's temporary directory whose name follows from `preferred` and the user, so that
+    A socket's path may have at most 107 bytes, and one with spaces, quotes or backslashes breaks
+    the broker's connection strings. Such a one is replaced by a folder under the system's
+    temporary directory whose name follows from `preferred` and the user, so that
     every process finds the same one. Nothing is created here.
     """
     preferred = preferred.absolute()
-    if len(os.fsencode(preferred / _SOCKET_NAME)) <= _LONGEST_SOCKET_PATH:
+    short = len(os.fsencode(preferred / _SOCKET_NAME)) <= _LONGEST_SOCKET_PATH
+    if short and not re.search(r"[\s'\"\\]", str(preferred)):
         return preferred
     digest = hashlib.sha256(os.fsencode(preferred)).hexdigest()[:16]
     return Path(tempfile.gettempdir()) / f"waver-{os.geteuid()}-{digest}"

@@ -13,6 +13,8 @@ from waver.stack.errors import StackError
 
 WEB, COMPUTE, IO, BEAT, LABEL_STUDIO = "web", "compute", "io", "beat", "label-studio"
 POSTGRES = "postgres"
+# A worker gives its jobs back within a second; what Celery does after that can be cut short.
+_WORKER_STOP_SECONDS = 4.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,15 +92,20 @@ def first_programs(config: StackConfig) -> list[Program]:
             name=COMPUTE,
             argv=_celery(config, COMPUTE, "cpu,gpu", "--concurrency", processes),
             environment=environment,
+            stop_seconds=_WORKER_STOP_SECONDS,
         ),
         Program(
-            name=IO, argv=_celery(config, IO, "io", "--concurrency", "1"), environment=environment
+            name=IO,
+            argv=_celery(config, IO, "io", "--concurrency", "1"),
+            environment=environment,
+            stop_seconds=_WORKER_STOP_SECONDS,
         ),
         # The clock and what it calls share one program, so that no long job delays the upkeep.
         Program(
             name=BEAT,
             argv=_celery(config, BEAT, "upkeep", "--pool", "solo", "--beat"),
             environment=environment,
+            stop_seconds=_WORKER_STOP_SECONDS,
         ),
     ]
 

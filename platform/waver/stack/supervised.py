@@ -78,15 +78,18 @@ class Supervised:
         return True
 
     def ask_to_stop(self) -> None:
-        """Ask the process to end; `finish` waits for it."""
+        """Ask the process to end. `kill` must follow, for what it leaves behind."""
         if self._process is not None and self._process.poll() is None:
             self._process.terminate()
 
-    def finish(self, deadline: float) -> None:
-        """Wait until `deadline` (by the monotonic clock) for the end, then kill everything."""
+    def has_finished(self, deadline: float) -> bool:
+        """Whether it has ended, or `deadline` (by the monotonic clock) has passed."""
+        ended = self._process is None or self._process.poll() is not None
+        return ended or time.monotonic() > deadline
+
+    def kill(self) -> None:
+        """Kill the process, if it still runs, and everything that it left behind."""
         if self._process is not None:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self._process.wait(timeout=max(deadline - time.monotonic(), 0.01))
             self._kill_group()
             self._process.wait()
             self._process = None

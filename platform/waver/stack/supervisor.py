@@ -201,9 +201,13 @@ class Supervisor:
         self._write_status()
         for one in self._children.values():
             one.ask_to_stop()
+        asked_at = time.monotonic()
         for one in self._children.values():
-            patience = 0.0 if self._stop_requests > 1 else one.program.stop_seconds
-            one.finish(time.monotonic() + patience)
+            while self._stop_requests < 2 and not one.has_finished(
+                asked_at + one.program.stop_seconds
+            ):
+                time.sleep(_TICK_SECONDS / 5)
+            one.kill()
         supervised.kill_leftovers(self._status.run, patience=0.0)
         self._cluster.stop()
         remove_status(self._config.var)
