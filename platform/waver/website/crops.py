@@ -46,7 +46,11 @@ def _places(sha256: str, asset_id: str) -> dict[int, tuple[int, int]]:
     import pyarrow.parquet
 
     row = Asset.objects.select_related("blob").get(pk=asset_id)
-    with storage.materialise(row.blob, suffix=".parquet") as path:
-        table = pyarrow.parquet.read_table(path, columns=["frame", "offset", "size"])
+    # ParquetFile, because read_table loads all of pyarrow.dataset for a table this small.
+    with (
+        storage.materialise(row.blob, suffix=".parquet") as path,
+        pyarrow.parquet.ParquetFile(path) as file,
+    ):
+        table = file.read(columns=["frame", "offset", "size"])
     columns = (table[name].to_pylist() for name in ("frame", "offset", "size"))
     return {frame: (offset, size) for frame, offset, size in zip(*columns, strict=True)}

@@ -19,16 +19,17 @@ class Item:
     names: tuple[str, ...]
 
 
-_STATUS = ("Status", "website:status", ("status",))
-_STUDIES = (
-    "My studies",
-    "website:studies",
-    (
-        "studies", "study", "recordings", "recording", "agreement", "agreement-run", "releases",
-        "release",
+_PAGES = {
+    "status": ("Status", ("status",)),
+    "studies": (
+        "My studies",
+        (
+            *("studies", "study", "recordings", "recording"),
+            *("agreement", "agreement-run", "releases", "release"),
+        ),
     ),
-)  # fmt: skip
-_QUEUE = ("My queue", "website:queue", ("queue", "instructions"))
+    "queue": ("My queue", ("queue", "instructions")),
+}
 
 
 def menu_of(user: User) -> list[Item]:
@@ -36,12 +37,12 @@ def menu_of(user: User) -> list[Item]:
     roles = set(Membership.objects.filter(user=user).values_list("role", flat=True))
     found = []
     if user.is_staff:
-        found.append(_STATUS)
+        found.append("status")
     if roles - {Membership.Role.ANNOTATOR}:
-        found.append(_STUDIES)
+        found.append("studies")
     if Membership.Role.ANNOTATOR in roles:
-        found.append(_QUEUE)
-    return [Item(title, reverse(name), names) for title, name, names in found]
+        found.append("queue")
+    return [Item(_PAGES[name][0], reverse(f"website:{name}"), _PAGES[name][1]) for name in found]
 
 
 def home_of(user: User) -> str | None:

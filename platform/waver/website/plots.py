@@ -124,7 +124,6 @@ def forest(estimates: Sequence[Estimate], *, coefficient: str, alone: bool = Fal
 
 def _range(estimates: Sequence[Estimate]) -> tuple[float, float]:
     """From 0 to 1, or from lower down when a coefficient is negative, in steps of 0.2."""
-    lows = [
-        value for found in estimates for value in (found.low, found.point, found.least) if value
-    ]
+    ends = [(found.low, found.point, found.least) for found in estimates]
+    lows = [value for values in ends for value in values if value is not None]
     return min(0.0, math.floor(min(lows, default=0.0) * 5) / 5), 1.0

@@ -1,6 +1,6 @@
 """The website's addresses. Who may open each is tested in tests/website/test_permissions.py."""
 
-from django.urls import URLPattern, URLResolver, path
+from django.urls import URLPattern, URLResolver, include, path
 
 from waver.website.labelstudio.urls import urlpatterns as label_studio_urls
 from waver.website.views import agreement, auth, queue, recordings, releases, status, studies
@@ -32,4 +32,5 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path(f"{STUDY}releases/", releases.releases, name="releases"),
     path(f"{STUDY}releases/<uuid:release_id>/", releases.release, name="release"),
     *label_studio_urls,
+    path("", include("waver.website.labelstudio.urls")),
 ]

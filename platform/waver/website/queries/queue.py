@@ -17,15 +17,24 @@ DONE = (Assignment.State.SUBMITTED,)
 WAITING = (Assignment.State.SENT, Assignment.State.RETURNED)
 
 
+@dataclass(frozen=True)
+class Returned:
+    """A clip that came back to its rater: its place in their order, from 1, and why."""
+
+    position: int
+    assignment_id: UUID
+    reason: str
+
+
 @dataclass
 class QueueLine:
-    """One batch in a rater's queue. `position` of a returned clip is its place in their order."""
+    """One batch in a rater's queue."""
 
     batch: Batch
     total: int = 0
     done: int = 0
     waiting: int = 0
-    returned: list[tuple[int, str]] = field(default_factory=list)
+    returned: list[Returned] = field(default_factory=list)
 
     @property
     def share(self) -> float:
@@ -58,7 +67,7 @@ def queue(user: User) -> list[QueueLine]:
         line.done += row.state in DONE
         line.waiting += row.state in WAITING
         if row.state == Assignment.State.RETURNED:
-            line.returned.append((position, row.return_reason))
+            line.returned.append(Returned(position, row.pk, row.return_reason))
     return sorted(lines.values(), key=lambda line: not line.can_start)
 
 

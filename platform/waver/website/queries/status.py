@@ -6,6 +6,7 @@ import shutil
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from django.conf import settings
 from django.db.models import Count, Max, Min, Q, QuerySet, Sum
@@ -121,7 +122,7 @@ def queue_lines() -> list[QueueLine]:
     }
     found = []
     for queue in Job.Queue.values:
-        row = rows.get(queue, {})
+        row: dict[str, Any] = {**rows.get(queue, {})}
         oldest = row.get("oldest")
         found.append(
             QueueLine(

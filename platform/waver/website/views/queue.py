@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from uuid import UUID
 
+from csp.decorators import csp_update
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
@@ -11,7 +13,11 @@ from waver.website.access import annotator_page, person
 from waver.website.middleware import is_fragment
 from waver.website.queries import queue as queries
 
+# The form's answer sends the browser on to Label Studio, and the policy covers that too.
+START_LEADS_THERE = csp_update({"form-action": settings.LABEL_STUDIO_URL})
 
+
+@START_LEADS_THERE
 @annotator_page
 def queue(request: HttpRequest) -> HttpResponse:
     """Show a rater's batches and how far they are."""
@@ -19,6 +25,7 @@ def queue(request: HttpRequest) -> HttpResponse:
     return render(request, template, {"lines": queries.queue(person(request))})
 
 
+@START_LEADS_THERE
 @annotator_page
 def instructions(request: HttpRequest, batch_id: UUID) -> HttpResponse:
     """Show the codebook's instructions, labels and examples for one batch."""

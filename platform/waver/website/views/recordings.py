@@ -19,9 +19,10 @@ from django.views.decorators.http import require_POST, require_safe
 from waver.consent import policy
 from waver.consent.models import Purpose
 from waver.core.errors import Missing
-from waver.recordings import services
+from waver.recordings import media, services
 from waver.recordings.models import Asset
 from waver.recordings.subjects import subject_of
+from waver.recordings.timeline import timeline as timeline_of
 from waver.website import crops
 from waver.website.access import RESEARCH, StudyAccess, study_page
 from waver.website.queries import recording as queries
@@ -35,8 +36,9 @@ SERVED = {Asset.Kind.PROXY, Asset.Kind.CONTACT_SHEET}
 def recording(request: HttpRequest, member: StudyAccess, recording_id: UUID) -> HttpResponse:
     """Show a recording: the video, the facts, the timeline."""
     row = queries.find(member.study, recording_id)
-    page = queries.page(row, for_lead=member.is_lead)
     allowed = policy.decide(Purpose.PROCESS, subject_of(row))
+    infer = policy.decide(Purpose.INFER, subject_of(row))
+    page = queries.page(row, for_lead=member.is_lead)
     return render(
         request,
         "website/recording.html",
@@ -46,6 +48,7 @@ def recording(request: HttpRequest, member: StudyAccess, recording_id: UUID) -> 
             "page": page,
             "recording": row,
             "consent": allowed,
+            "infer": infer,
             "playable": page.has_proxy and bool(allowed) and row.rate is not None,
         },
     )
@@ -56,12 +59,10 @@ def recording(request: HttpRequest, member: StudyAccess, recording_id: UUID) -> 
 @study_page(RESEARCH)
 def timeline(request: HttpRequest, member: StudyAccess, recording_id: UUID) -> HttpResponse:
     """Give everything that the timeline draws, as JSON; times are microseconds."""
-    from waver.recordings.timeline import timeline as timeline_of
-
     row = queries.find(member.study, recording_id)
-    policy.require(Purpose.PROCESS, subject_of(row), actor=member.user.get_username())
+    drawn = timeline_of(row, actor=member.user.get_username())
     raters = queries.rater_rows(row, for_lead=member.is_lead)
-    return JsonResponse({**timeline_of(row), "raters": [asdict(rater) for rater in raters]})
+    return JsonResponse({**drawn, "raters": [asdict(rater) for rater in raters]})
 
 
 @require_safe
@@ -69,19 +70,17 @@ def timeline(request: HttpRequest, member: StudyAccess, recording_id: UUID) -> H
 def recording_media(
     request: HttpRequest, member: StudyAccess, recording_id: UUID, kind: str
 ) -> HttpResponseBase:
-    """Send the proxy or the contact sheet, whole or a range of bytes; consent is asked each time."""
-    from waver.recordings import media
-
+    """Send the proxy or the contact sheet, whole or a byte range; consent is asked each time."""
     if kind not in SERVED:
         raise Missing("This part of a recording is not sent to browsers.")
     asset = queries.asset(queries.find(member.study, recording_id), kind)
-    status, headers, body = media.serve(
+    served = media.serve(
         asset,
         request.headers.get("Range"),
         actor=member.user.get_username(),
         purpose=Purpose.PROCESS,
     )
-    return StreamingHttpResponse(body, status=status, headers=headers)
+    return StreamingHttpResponse(served.body, status=served.status, headers=served.headers)
 
 
 @require_safe

@@ -22,12 +22,13 @@ class Timeline {
   /** Take the data of the recording and lay out one row for each kind. */
   show(data) {
     const rows = [{ name: "Time", height: 24, draw: "ruler" }];
+    const spans = (pairs) => pairs.map(([start_us, end_us]) => ({ start_us, end_us }));
     if (data.waveform) rows.push({ name: "Sound", height: 48, draw: "wave", data: data.waveform });
-    rows.push({ name: "Speech, pauses", height: 28, draw: "speech", data });
-    if (data.faces) {
-      rows.push({ name: "Face", height: 64, draw: "faces", data: data.faces });
-      if (data.faces.yaw) rows.push({ name: "Head turn", height: 48, draw: "yaw", data: data.faces.yaw });
-    }
+    rows.push({ name: "Speech, pauses", height: 28, draw: "speech",
+      data: { speech: spans(data.speech), pauses: spans(data.pauses) } });
+    rows.push({ name: "Face", height: 64, draw: "faces",
+      data: data.faces.runs.map(([start_us, end_us, status]) => ({ start_us, end_us, status })) });
+    if (data.pose) rows.push({ name: "Head turn", height: 48, draw: "yaw", data: data.pose });
     for (const cue of [...new Set(data.cues.map((c) => c.cue))].sort()) {
       rows.push({ name: `Candidate: ${cue.replaceAll("_", " ")}`, height: 24, draw: "cues",
         data: data.cues.filter((c) => c.cue === cue) });
@@ -149,9 +150,9 @@ class Timeline {
     }
   }
 
-  wave({ per_second, peaks }, top, height) {
+  wave({ buckets_per_second, peaks }, top, height) {
     const middle = top + height / 2;
-    const perUs = per_second / 1e6;
+    const perUs = buckets_per_second / 1e6;
     this.pen.fillStyle = this.ink["ink-soft"];
     for (let x = 0; x < this.width; x++) {
       const from = Math.floor(this.us(x) * perUs);
@@ -175,10 +176,10 @@ class Timeline {
     }
   }
 
-  faces({ runs }, top, height) {
+  faces(runs, top, height) {
     const side = 48;
     const count = Math.floor(this.width / (side + 2));
-    const seen = runs.filter((run) => run.status === "detected" || run.status === "interpolated");
+    const seen = runs.filter((run) => ["detected", "interpolated", "blurred"].includes(run.status));
     for (let n = 0; n <= count; n++) {
       const x = n * (side + 2);
       const us = Math.max(0, Math.min(this.us(x + side / 2), this.of.durationUs - 1));
@@ -208,8 +209,8 @@ class Timeline {
     return null;
   }
 
-  yaw({ times_us, degrees }, top, height) {
-    const most = Math.max(30, ...degrees.map((d) => Math.abs(d ?? 0)));
+  yaw({ time_us, yaw }, top, height) {
+    const most = Math.max(30, ...yaw.map((d) => Math.abs(d ?? 0)));
     const y = (d) => top + height / 2 - d / most * (height / 2 - 5);
     this.pen.fillStyle = this.ink.line;
     this.pen.fillRect(0, Math.round(y(0)), this.width, 1);
@@ -217,13 +218,13 @@ class Timeline {
     this.pen.lineWidth = 1.25;
     this.pen.beginPath();
     let drawing = false;
-    for (let n = 0; n < times_us.length; n++) {
-      if (degrees[n] === null || times_us[n] < this.view[0] - 1e6 || times_us[n] > this.view[1] + 1e6) {
+    for (let n = 0; n < time_us.length; n++) {
+      if (yaw[n] === null || time_us[n] < this.view[0] - 1e6 || time_us[n] > this.view[1] + 1e6) {
         drawing = false;
         continue;
       }
-      const x = this.x(times_us[n]);
-      if (drawing) this.pen.lineTo(x, y(degrees[n])); else this.pen.moveTo(x, y(degrees[n]));
+      const x = this.x(time_us[n]);
+      if (drawing) this.pen.lineTo(x, y(yaw[n])); else this.pen.moveTo(x, y(yaw[n]));
       drawing = true;
     }
     this.pen.stroke();
