@@ -46,8 +46,9 @@ def plan_batch(
     except KeyError as error:
         raise BadInput(str(error.args[0])) from error
     design = StudyDesign.objects.filter(study=study).first() or StudyDesign(study=study)
-    _check_raters(study, raters, design)
-    chosen, notes = _covered(_candidates(study, pass_id, recordings), actor)
+    candidates = _candidates(study, pass_id, recordings)
+    _check_raters(study, raters, design, fewest=_fewest_raters(pass_id, candidates, raters))
+    chosen, notes = _covered(candidates, actor)
     if not chosen:
         raise BadInput(
             f"No recording of “{study.title}” can be assigned in the pass “{part.title}”: each is "
@@ -93,8 +94,20 @@ def draw_arms(
     return {r.pk: Arm.PRELABEL if r.pk in shown else Arm.BLIND for r in recordings}
 
 
-def _check_raters(study: Study, raters: Sequence[User], design: StudyDesign) -> None:
-    if len({rater.pk for rater in raters}) < max(1, design.raters_per_recording):
+def _fewest_raters(pass_id: str, recordings: Sequence[Recording], raters: Sequence[User]) -> int:
+    """Give how many raters the recording with the fewest would have, with these added."""
+    new = {rater.pk for rater in raters}
+    having: dict[UUID, set[UUID]] = {recording.pk: set(new) for recording in recordings}
+    earlier = Assignment.objects.filter(batch__pass_id=pass_id, recording__in=list(having))
+    for recording_id, rater_id in earlier.values_list("recording_id", "rater_id"):
+        having[recording_id].add(rater_id)
+    return min((len(found) for found in having.values()), default=len(new)) if new else 0
+
+
+def _check_raters(
+    study: Study, raters: Sequence[User], design: StudyDesign, *, fewest: int
+) -> None:
+    if fewest < max(1, design.raters_per_recording):
         raise BadInput(
             f"The design of “{study.title}” wants {design.raters_per_recording} raters for each "
             f"recording, and {len(raters)} were named. Add annotators, or change the design."

@@ -81,7 +81,7 @@ def set_up_study(report: Report, material: Material) -> Study:
             seed=SEED,
         )
     people.join(study)
-    codebook = codebooks.install_codebook(study, shipped()[CODEBOOK], ACTOR)
+    codebook = codebooks.install_codebook(study, shipped()[CODEBOOK].read_text(encoding="utf-8"), ACTOR)
     policies.install(study=study, text=policies.shipped(POLICY), actor=ACTOR)
     codes = sorted({row["participant"] for row in material.rows})
     added = make_participants(study, codes, is_synthetic=bool(material.truth))

@@ -154,5 +154,10 @@ LOGGING = {
     "disable_existing_loggers": False,
     "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    # A line for every request or wake-up call would bury what an administrator looks for.
+    "loggers": {
+        name: {"level": "WARNING"}
+        for name in ("httpx", "celery.worker.strategy", "celery.app.trace")
+    },
     "root": {"handlers": ["stderr"], "level": os.environ.get("WAVER_LOG_LEVEL", "INFO")},
 }
