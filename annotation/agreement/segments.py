@@ -228,6 +228,7 @@ class _Rows:
         durations: Mapping[Hashable, int],
         labels: tuple[str, ...],
     ) -> None:
+        """Raise ValueError with a sentence for the first row that cannot be."""
         if len({len(x) for x in (self.recording, self.rater, self.start_us, self.end_us)}) > 1:
             raise ValueError("The columns of segments differ in length.")
         if GAP in labels:

@@ -35,7 +35,9 @@ def label_config(codebook: Codebook, pass_id: str) -> str:
     part = codebook.pass_(pass_id)
     view = Xml.Element("View")
     Xml.SubElement(view, "Header", value=part.title)
-    Xml.SubElement(view, "Video", name=VIDEO, value="$video", sync="media")
+    # Low enough for the questions to stay in sight below the picture.
+    height = "340" if part.unit == "segment" else "440"
+    Xml.SubElement(view, "Video", name=VIDEO, value="$video", sync="media", height=height)
     if part.unit == "segment":
         _add_timeline(view, part)
     for question in part.questions:

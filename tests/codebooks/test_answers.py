@@ -238,3 +238,27 @@ def test_labels_may_overlap_where_the_codebook_says_so() -> None:
         parse_result(different, "segments", same, LENGTH)
     free = load(text.replace("overlap: forbidden", "overlap: allowed"))
     assert len(parse_result(free, "segments", same, LENGTH).segments) == 2
+
+
+def test_an_answer_as_the_labelling_page_sent_it() -> None:
+    """Recorded from Label Studio 1.23.2: a drawn stretch, answered by keys and by mouse."""
+    span = {"start": 11.801031833150384, "end": 13.767870472008783, "channel": 0}
+    shared = {"original_length": 19.69, "id": "bmrqC", "to_name": "audio", "origin": "manual"}
+    sent = [
+        {**shared, "from_name": "segment", "type": "labels", "value": {**span, "labels": ["ah"]}},
+        {
+            **shared,
+            "from_name": "certainty",
+            "type": "choices",
+            "value": {**span, "choices": ["3"]},
+        },
+        {
+            **shared,
+            "from_name": "facial",
+            "type": "choices",
+            "value": {**span, "choices": ["smile"]},
+        },
+    ]
+    assert parsed(sent, 19_690_000).segments == (
+        ParsedSegment(11_801_032, 13_767_870, "ah", 3, (ParsedCue("facial", "smile"),)),
+    )

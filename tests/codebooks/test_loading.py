@@ -128,6 +128,7 @@ def test_the_hash_covers_the_content_and_not_the_layout() -> None:
         ("#c2410c", "red", 26, "'red' cannot stand as 'colour'; write it as '#rrggbb', in quotes."),
         ("id: smile, title: Smile", "id: none, title: Smile", 26, "'none' means unmarked time"),
         ("    overlap: forbidden\n", "", 20, "must say under 'overlap'"),
+        ("    overlap", "    candidates: frown\n    overlap", 24, "the id of one of this pass's labels"),
         ("languages: [en]", "languages: [en", 6, "This is not valid YAML"),
         (SMALL, "", 1, "The file is empty"),
     ],
@@ -155,19 +156,18 @@ def test_all_problems_are_told_at_once_and_from_a_file_too(tmp_path: Path) -> No
     ("question", "sentence"),
     [
         ("{id: a, kind: text, title: A}", "Free text is a note"),
-        ("{id: a, kind: exclusive, title: A, role: cue, values: "
-         "[{id: x, title: X}, {id: y, title: Y}]}",
+        ("{id: a, kind: exclusive, title: A, role: cue, values: XY}",
          "of kind 'multiple'"),
         ("{id: a, kind: ordinal, title: A}", "needs 'values'"),
-        ("{id: a, kind: ordinal, title: A, role: certainty, values: "
-         "[{id: x, title: X}, {id: y, title: Y}]}",
+        ("{id: a, kind: ordinal, title: A, role: certainty, values: XY}",
          "must be whole numbers"),
-        ("{id: a, kind: ordinal, title: A, role: certainty, about: frown, values: "
-         "[{id: 1, title: X}, {id: 2, title: Y}]}",
+        ("{id: a, kind: ordinal, title: A, role: certainty, about: frown, values: 12}",
          "There is no question 'frown' in this pass"),
     ],
 )  # fmt: skip
 def test_questions_that_make_no_sense_are_refused(question: str, sentence: str) -> None:
+    question = question.replace("XY", "[{id: x, title: X}, {id: y, title: Y}]")
+    question = question.replace("12", "[{id: 1, title: X}, {id: 2, title: Y}]")
     text = SMALL.replace("    questions:\n", f"    questions:\n      - {question}\n", 1)
     with pytest.raises(CodebookError, match=sentence):
         load(text)
