@@ -128,7 +128,7 @@ def test_the_hash_covers_the_content_and_not_the_layout() -> None:
         ("#c2410c", "red", 26, "'red' cannot stand as 'colour'; write it as '#rrggbb', in quotes."),
         ("id: smile, title: Smile", "id: none, title: Smile", 26, "'none' means unmarked time"),
         ("    overlap: forbidden\n", "", 20, "must say under 'overlap'"),
-        ("    overlap", "    candidates: frown\n    overlap", 24, "the id of one of this pass's labels"),
+        ("    overlap", "    candidates: frown\n    overlap", 24, "the id of one of this"),
         ("languages: [en]", "languages: [en", 6, "This is not valid YAML"),
         (SMALL, "", 1, "The file is empty"),
     ],
