@@ -214,7 +214,7 @@ class Client:
 
 def _import_request(task: NewTask) -> dict[str, Any]:
     request: dict[str, Any] = {
-        "data": {"video": task.media_url},
+        "data": {"video": task.media_url, "assignment": task.assignment_id},
         "meta": {"assignment": task.assignment_id},
     }
     if task.prediction is not None:

@@ -6,8 +6,10 @@ What does not exist and what is somebody else's get the same answer, so ids tell
 
 import json
 
-from django.http import JsonResponse
+from django.conf import settings
+from django.http import HttpResponseRedirect, JsonResponse
 
+from waver_guard import waver
 from waver_guard.refusals import Refused
 
 # Words that a query may hold. Others could name other people's rows in ways not judged here.
@@ -201,6 +203,16 @@ def own_tour(request, rater, kwargs):
     """How far the rater is in the interface's guided tour."""
     if request.method == "PATCH" and set(_body(request)) - {"state", "interaction_data"}:
         raise Refused("Only the progress of the guided tour can be changed here.")
+
+
+def end_of_stay(request, rater, kwargs):
+    """Signing out here ends the stay in Waver too: the cookie alone would go on being valid."""
+    try:
+        waver.ask("/internal/label-studio/end", {"key": rater.key})
+    except waver.Unreachable as error:
+        raise Refused("Waver does not answer, so you are still signed in.", status=503) from error
+    request.session.flush()
+    return HttpResponseRedirect(f"{settings.WAVER_URL}/")
 
 
 def empty_list(request, rater, kwargs):

@@ -9,8 +9,8 @@ from urllib.parse import urlsplit
 from django.conf import settings
 from django.middleware.csrf import CsrfViewMiddleware
 
-from waver_guard import refusals, routes
-from waver_guard.people import Service, identify
+from waver_guard import checks, refusals, routes
+from waver_guard.people import Service, claims_token, identify
 from waver_guard.refusals import Refused
 
 SAFE = ("GET", "HEAD", "OPTIONS")
@@ -75,13 +75,15 @@ class Guard:
         try:
             if routes.is_open(request):
                 return None
+            rule = None if claims_token(request) else routes.rule_for(request)
             who = identify(request)
             request.waver_who = who
             if isinstance(who, Service):
                 return None
             if request.method not in SAFE:
                 self._require_own_page(request, view, args, kwargs)
-            return routes.check(request, who, kwargs)
+            checks.refuse_foreign_words(request, who)
+            return rule(request, who, kwargs)
         except Refused as refusal:
             return refusals.answer(request, refusal)
 

@@ -36,9 +36,12 @@ def identify(request):
 
     Raises Refused for everybody else; Waver being unreachable is a refusal for the moment.
     """
-    if "HTTP_AUTHORIZATION" in request.META or "HTTP_X_API_KEY" in request.META:
-        return _service(request)
-    return _rater(request)
+    return _service(request) if claims_token(request) else _rater(request)
+
+
+def claims_token(request):
+    """Tell whether the request shows a token, true or false."""
+    return "HTTP_AUTHORIZATION" in request.META or "HTTP_X_API_KEY" in request.META
 
 
 def _service(request):

@@ -1,7 +1,7 @@
 """What a rater may reach: each route and method with the check that its ids must pass.
 
-Routes are written as Label Studio's own URL configuration writes them, so a new version's new
-routes are refused until somebody adds them here.
+Routes are written as Django reports them for Label Studio's own URL configuration, so a new
+version's new routes are refused until somebody adds them here.
 """
 
 from waver_guard import checks
@@ -23,39 +23,39 @@ RULES = {
     # Waver's own.
     "waver/media/<str:token>": {"GET": checks.nothing_more},
     # The pages of the labelling interface.
-    "projects/<int:pk>/": {"GET": checks.own_project},
-    "projects/<int:pk>/data/": {"GET": checks.own_project},
-    r"^logout/?$": {"GET": checks.nothing_more},
+    "^projects/<int:pk>/": {"GET": checks.own_project},
+    "^projects/<int:pk>/data/": {"GET": checks.own_project},
+    "^logout/?$": {"GET": checks.end_of_stay},
     # The rater's own account, as far as the interface needs it.
-    "api/current-user/whoami": {"GET": checks.nothing_more},
-    "api/current-user/hotkeys/": {"GET": checks.nothing_more, "PATCH": checks.own_hotkeys},
-    "api/current-user/product-tour": {"GET": checks.own_tour, "PATCH": checks.own_tour},
-    r"api/^users/$": {"GET": checks.empty_list},
+    "^api/current-user/whoami": {"GET": checks.nothing_more},
+    "^api/current-user/hotkeys/": {"GET": checks.nothing_more, "PATCH": checks.own_hotkeys},
+    "^api/current-user/product-tour": {"GET": checks.own_tour, "PATCH": checks.own_tour},
+    "^api/users/$": {"GET": checks.empty_list},
     # The project and its stream of tasks.
-    "api/projects/": {"GET": checks.empty_page},
-    "api/projects/<int:pk>/": {"GET": checks.own_project},
-    "api/projects/<int:pk>/next/": {"GET": checks.own_project},
-    "api/projects/<int:pk>/label-stream-history/": {"GET": checks.own_project},
-    "api/dm/project/": {"GET": checks.names_own_project},
-    "api/dm/columns/": {"GET": checks.names_own_project},
-    "api/dm/actions/": {"GET": checks.names_own_project, "POST": checks.next_task},
-    "api/dm/^views/$": {"GET": checks.names_own_project, "POST": checks.new_view},
-    "api/dm/^views/(?P<pk>[^/.]+)/$": {"GET": checks.own_view, "PATCH": checks.own_view},
-    "api/tasks/": {"GET": checks.names_own_project},
+    "^api/projects/": {"GET": checks.empty_page},
+    "^api/projects/<int:pk>/": {"GET": checks.own_project},
+    "^api/projects/<int:pk>/next/": {"GET": checks.own_project},
+    "^api/projects/<int:pk>/label-stream-history/": {"GET": checks.own_project},
+    "^api/dm/project/": {"GET": checks.names_own_project},
+    "^api/dm/columns/": {"GET": checks.names_own_project},
+    "^api/dm/actions/": {"GET": checks.names_own_project, "POST": checks.next_task},
+    "^api/dm/views/$": {"GET": checks.names_own_project, "POST": checks.new_view},
+    "^api/dm/views/(?P<pk>[^/.]+)/$": {"GET": checks.own_view, "PATCH": checks.own_view},
+    "^api/tasks/": {"GET": checks.names_own_project},
     # One task, its annotations and drafts.
-    "api/tasks/<int:pk>/": {"GET": checks.own_task},
-    "api/tasks/<int:pk>/annotations/": {"GET": checks.own_task, "POST": checks.new_annotation},
-    "api/tasks/<int:pk>/drafts": {"GET": checks.own_task, "POST": checks.draft_of_task},
-    "api/tasks/<int:pk>/annotations/<int:annotation_id>/drafts": {
+    "^api/tasks/<int:pk>/": {"GET": checks.own_task},
+    "^api/tasks/<int:pk>/annotations/": {"GET": checks.own_task, "POST": checks.new_annotation},
+    "^api/tasks/<int:pk>/drafts": {"GET": checks.own_task, "POST": checks.draft_of_task},
+    "^api/tasks/<int:pk>/annotations/<int:annotation_id>/drafts": {
         "GET": checks.draft_of_annotation,
         "POST": checks.draft_of_annotation,
     },
-    "api/annotations/<int:pk>/": {
+    "^api/annotations/<int:pk>/": {
         "GET": checks.own_annotation,
         "PATCH": checks.changed_annotation,
         "DELETE": checks.own_annotation,
     },
-    "api/drafts/<int:pk>/": {
+    "^api/drafts/<int:pk>/": {
         "GET": checks.own_draft,
         "PATCH": checks.changed_draft,
         "DELETE": checks.own_draft,
@@ -76,14 +76,13 @@ def is_open(request):
     return is_public_file(request) or request.resolver_match.route in _OPEN
 
 
-def check(request, rater, kwargs):
-    """Give None where the rater may go on, or an answer in place of the view's.
+def rule_for(request):
+    """Give the check that a rater's ids must pass here.
 
-    Raises Refused for every route, method or id that is not the rater's.
+    Raises Refused for every route and method that is not listed.
     """
     methods = RULES.get(request.resolver_match.route, {})
     rule = methods.get("GET" if request.method == "HEAD" else request.method)
     if rule is None:
         raise Refused("This part of Label Studio is switched off for raters.")
-    checks.refuse_foreign_words(request, rater)
-    return rule(request, rater, kwargs)
+    return rule
