@@ -75,6 +75,18 @@ EXPECTED: dict[str, tuple[Arguments, str, dict[str, int]]] = {
     "agreement-run": (lambda m: {**STUDY, "run_id": m.gate_run.pk}, "get", RESEARCH),
     "agreement-table": (lambda m: {**STUDY, "run_id": m.gate_run.pk}, "get", RESEARCH),
     "agreement-plot": (lambda m: {**STUDY, "run_id": m.gate_run.pk}, "get", RESEARCH),
+    # No version is named, so nothing is built (400).
+    "release-request": (
+        lambda m: {**STUDY, "run_id": m.gate_run.pk},
+        "post",
+        RESEARCH | {"researcher": 400, "lead": 400},
+    ),
+    # Its folder was never made in this material (404).
+    "release-download": (
+        lambda m: {**STUDY, "release_id": m.release.pk},
+        "get",
+        RESEARCH | {"researcher": GONE, "lead": GONE},
+    ),
     "releases": (lambda m: STUDY, "get", RESEARCH),
     "release": (lambda m: {**STUDY, "release_id": m.release.pk}, "get", RESEARCH),
     "guard-redeem": (lambda m: {}, "post", SECRET_HEADER_ONLY),

@@ -29,8 +29,14 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path(f"{STUDY}agreement/<uuid:run_id>/", agreement.run, name="agreement-run"),
     path(f"{STUDY}agreement/<uuid:run_id>/table.csv", agreement.table, name="agreement-table"),
     path(f"{STUDY}agreement/<uuid:run_id>/plot.svg", agreement.plot, name="agreement-plot"),
+    path(
+        f"{STUDY}agreement/<uuid:run_id>/release/", releases.request_release, name="release-request"
+    ),
     path(f"{STUDY}releases/", releases.releases, name="releases"),
     path(f"{STUDY}releases/<uuid:release_id>/", releases.release, name="release"),
     *label_studio_urls,
+    path(
+        f"{STUDY}releases/<uuid:release_id>/download/", releases.download, name="release-download"
+    ),
     path("", include("waver.website.labelstudio.urls")),
 ]

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from django.db.models import CharField, QuerySet
+from django.db.models import CharField, Exists, OuterRef, QuerySet
 from django.db.models.functions import Cast
 from django.utils import timezone
 
 from waver.core.models import Job
+from waver.datasets.models import GateRun
 from waver.recordings.models import Recording
 from waver.studies.models import Study
 
@@ -48,14 +49,33 @@ def title_of(name: str) -> str:
 
 def jobs_of(study: Study) -> QuerySet[Job]:
     """Give the jobs about a study, its recordings, its batches and its releases."""
-    about: QuerySet[Recording, str] = _ids(study.recordings.all())
-    return Job.objects.filter(
-        subject_id__in=about.union(_ids(study.batches.all()), _ids(study.releases.all()), all=True)
-    ) | Job.objects.filter(subject_id=str(study.pk))
+    # Releases are built from gate runs, so their jobs are about these.
+    gate_runs = GateRun.objects.filter(snapshot__study=study)
+    about = _ids(study.recordings.all()).union(_ids(study.batches.all()), _ids(gate_runs), all=True)
+    own = Job.objects.filter(subject_id=str(study.pk))
+    return Job.objects.filter(subject_id__in=about) | own
 
 
 def _ids(rows: QuerySet) -> QuerySet:  # type: ignore[type-arg]  # of any table
     return rows.values_list(Cast("pk", CharField()), flat=True).order_by()
+
+
+def failed_jobs(study: Study) -> QuerySet[Job]:
+    """Give the jobs of a study that failed and were not done again since, newest first.
+
+    Recordings say themselves what became of their jobs, so those are left out.
+    """
+    newer = Job.objects.filter(
+        name=OuterRef("name"),
+        subject_id=OuterRef("subject_id"),
+        created_at__gt=OuterRef("created_at"),
+    )
+    return (
+        jobs_of(study)
+        .filter(~Exists(newer), state=Job.State.FAILED)
+        .exclude(name__startswith="recordings.")
+        .order_by("-created_at")
+    )
 
 
 def open_jobs(study: Study, *, limit: int = 12) -> tuple[list[JobLine], int]:

@@ -13,7 +13,6 @@ from django.utils import timezone
 
 from annotation.models import Assignment, Batch
 from waver.accounts.models import User
-from waver.core.models import Job
 from waver.datasets.models import GateRun, Release
 from waver.recordings.models import Recording
 from waver.studies.models import Membership, Study
@@ -224,24 +223,7 @@ def _problems(study: Study, by_state: Counter[str]) -> tuple[list[Problem], int]
         found.append(
             Problem(f"Batch {batch.number}, {batch.pass_id}", here, batch.state, batch.error)
         )
-    for release in study.releases.filter(state=Release.State.FAILED).order_by("-created_at"):
-        count += 1
-        found.append(
-            Problem(
-                f"Release {release.version}",
-                reverse("website:release", args=[study.code, release.pk]),
-                release.state,
-                release.error,
-            )
-        )
-    # Recordings say themselves what became of their jobs; other jobs speak here.
-    failed = (
-        jobs.jobs_of(study)
-        .filter(state=Job.State.FAILED)
-        .exclude(name__startswith="recordings.")
-        .exclude(name="datasets.release")
-    )
-    for job in failed.order_by("-created_at")[:SHOWN_PROBLEMS]:
+    for job in jobs.failed_jobs(study)[:SHOWN_PROBLEMS]:
         count += 1
         found.append(Problem(jobs.title_of(job.name), here, job.state, job.error))
     return found[:SHOWN_PROBLEMS], count

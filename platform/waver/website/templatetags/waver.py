@@ -1,4 +1,7 @@
-"""How values are written on pages: times, sizes, shares and states."""
+"""How values are written on pages: times, sizes, shares and states.
+
+A value that is not there (None, or nothing at all in an older row) is written as a dash.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,15 @@ register = template.Library()
 # A state's kind decides its shape and colour; its word is always written beside it.
 KINDS = {
     "good": {"ready", "done", "published", "pass", "submitted", "accepted", "closed"},
-    "attention": {"attention", "tentative", "undetermined", "returned", "rejected", "waived"},
+    "attention": {
+        "attention",
+        "held",
+        "tentative",
+        "undetermined",
+        "returned",
+        "rejected",
+        "waived",
+    },
     "bad": {"failed", "refused", "fail", "withdrawn", "erased", "cancelled", "stopped"},
 }
 WORDS = {
@@ -73,15 +84,15 @@ def mark_kind(state: str) -> str:
 
 
 @register.filter
-def clock(us: int | None) -> str:
+def clock(us: Any) -> str:
     """Write a time in a recording: minutes, seconds, milliseconds."""
-    return "–" if us is None else format_us(us)
+    return format_us(us) if isinstance(us, int) else "–"
 
 
 @register.filter
-def minutes(us: int | None) -> str:
+def minutes(us: Any) -> str:
     """Write a duration coarsely: `1:07` for a clip, `2 h 05 min` for a study."""
-    if us is None:
+    if not isinstance(us, int):
         return "–"
     seconds = (us + 500_000) // 1_000_000
     if seconds >= 3600:
@@ -90,9 +101,9 @@ def minutes(us: int | None) -> str:
 
 
 @register.filter
-def file_size(size: int | None) -> str:
+def file_size(size: Any) -> str:
     """Write bytes as people do: 812 B, 3.4 MB."""
-    if size is None:
+    if not isinstance(size, int):
         return "–"
     value = float(size)
     for unit in ("B", "kB", "MB", "GB"):
@@ -103,9 +114,9 @@ def file_size(size: int | None) -> str:
 
 
 @register.filter
-def percent(share: float | None) -> str:
+def percent(share: Any) -> str:
     """Write a share of 1 as a percentage."""
-    return "–" if share is None else f"{100 * share:.0f} %"
+    return f"{100 * share:.0f} %" if isinstance(share, int | float) else "–"
 
 
 @register.filter

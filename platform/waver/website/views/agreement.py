@@ -63,7 +63,12 @@ def _show(request: HttpRequest, member: StudyAccess, found: GateRun | None) -> H
         page = queries.page(found)
         drawn = forest([line.estimate() for line in page.lines], coefficient=COEFFICIENT)
         # The plot comes from our own template, which escapes what it is given.
-        context |= {"page": page, "run": found, "plot": mark_safe(drawn)}  # noqa: S308
+        context |= {
+            "page": page,
+            "run": found,
+            "plot": mark_safe(drawn),  # noqa: S308
+            "releasable": found.verdict in (GateRun.Verdict.PASS, GateRun.Verdict.WAIVED),
+        }
     return render(request, "website/agreement.html", context)
 
 

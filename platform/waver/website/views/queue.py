@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any, Concatenate, ParamSpec, cast
 from uuid import UUID
 
 from csp.decorators import csp_update
 from django.conf import settings
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import render
 
 from waver.website.access import annotator_page, person
 from waver.website.middleware import is_fragment
 from waver.website.queries import queue as queries
 
-# The form's answer sends the browser on to Label Studio, and the policy covers that too.
-START_LEADS_THERE = csp_update({"form-action": settings.LABEL_STUDIO_URL})
+P = ParamSpec("P")
+View = Callable[Concatenate[HttpRequest, P], HttpResponseBase]
 
 
-@START_LEADS_THERE
+def leads_to_label_studio(view: View[P]) -> View[P]:
+    """Let a page's forms be answered by a redirect to Label Studio; the policy covers these too."""
+    allow = csp_update({"form-action": settings.LABEL_STUDIO_URL})
+    return cast(View[P], allow(cast(Any, view)))
+
+
+@leads_to_label_studio
 @annotator_page
 def queue(request: HttpRequest) -> HttpResponse:
     """Show a rater's batches and how far they are."""
@@ -25,7 +33,7 @@ def queue(request: HttpRequest) -> HttpResponse:
     return render(request, template, {"lines": queries.queue(person(request))})
 
 
-@START_LEADS_THERE
+@leads_to_label_studio
 @annotator_page
 def instructions(request: HttpRequest, batch_id: UUID) -> HttpResponse:
     """Show the codebook's instructions, labels and examples for one batch."""
