@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import random
+import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -21,6 +22,7 @@ from annotation.models import (
 )
 from tests.factories import (
     RECORDED_AT,
+    AssetFactory,
     BatchFactory,
     CodebookVersionFactory,
     MembershipFactory,
@@ -211,3 +213,28 @@ def policy_text(
     for rule in policy["labels"].values():
         rule["guards"]["clusters_min"] = clusters
     return yaml.safe_dump(policy, sort_keys=False)
+
+
+def with_media(made: World) -> None:
+    """Give every recording a proxy, a frame map and face crops; real bytes, if not real video."""
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from workers.faces.crops import CropWriter
+
+    with tempfile.TemporaryDirectory() as folder:
+        home = Path(folder)
+        for n, recording in enumerate(made.recordings):
+            AssetFactory(recording=recording, data=f"video {n}".encode() * 100)
+            table = pa.table({"frame": pa.array(range(3), pa.int32()), "source_us": [0, 1, 2]})
+            pq.write_table(table, home / f"{n}.parquet")
+            with CropWriter(home / f"{n}.tar", home / f"{n}.index") as crops:
+                for frame in (0, 1, 7, 299):
+                    crops.add(frame, np.full((16, 16, 3), (n * 5 + frame) % 256, np.uint8))
+            for kind, name in (
+                ("frame_map", f"{n}.parquet"),
+                ("crops", f"{n}.tar"),
+                ("crop_index", f"{n}.index"),
+            ):
+                AssetFactory(recording=recording, kind=kind, data=(home / name).read_bytes())

@@ -9,6 +9,7 @@ from django.db.models import Q
 from annotation.models import Annotation, CodebookVersion
 from waver.consent.models import Participant
 from waver.core.models import Row
+from waver.recordings.models import Recording
 from waver.studies.models import Study
 
 
@@ -195,6 +196,7 @@ class Leaf(Row):
     release = models.ForeignKey(Release, on_delete=models.CASCADE, related_name="leaves")
     index = models.PositiveIntegerField()
     participant = models.ForeignKey(Participant, null=True, blank=True, on_delete=models.SET_NULL)
+    recording = models.ForeignKey(Recording, null=True, blank=True, on_delete=models.SET_NULL)
     logical_object = models.CharField(max_length=255)
     content_sha256 = models.CharField(max_length=64, blank=True)
     salt = models.CharField(max_length=64, blank=True)

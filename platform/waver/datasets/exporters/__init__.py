@@ -1,0 +1,33 @@
+"""Release formats: one small file each, and this list. A new format is a copy and a line here."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from waver.datasets.content import Content
+from waver.datasets.draft import Draft
+from waver.datasets.exporters import bah, tables
+
+
+class Exporter(Protocol):
+    """What a format does. Functions of a module serve as well as methods."""
+
+    NAME: str
+    BUILDER: str  # name and version of what makes its containers
+    TITLE: str
+
+    def applies(self, content: Content) -> bool:
+        """Tell whether the format can hold this content."""
+
+    def write_shares(self, content: Content, draft: Draft) -> None:
+        """Write the files that belong to one participant each."""
+
+    def write_containers(self, content: Content, draft: Draft) -> None:
+        """Write the files that mix participants; called again after a withdrawal."""
+
+    def describe(self, content: Content) -> list[str]:
+        """Say in sentences what is where, and what is missing and why."""
+
+
+EXPORTERS: tuple[Exporter, ...] = (tables, bah)
+"""In the order in which they are written. Explicit, never found by listing a folder."""

@@ -1,0 +1,345 @@
+"""What goes into a release, and what stays out and why; no file is written here.
+
+Everything that a recipient sees carries names drawn for releases. Codes in use inside, file names
+and free notes never leave.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Any
+from uuid import UUID
+
+from annotation import codebooks
+from annotation.agreement import Ratings, Undefined
+from annotation.agreement.consensus import consensus_segments, majority, vote_distribution
+from annotation.codebooks import Codebook
+from waver.accounts.models import User
+from waver.consent import policy as consent
+from waver.consent.models import Purpose
+from waver.core.errors import Conflict
+from waver.datasets import codes, gate, measures, splits
+from waver.datasets.gate import Standing
+from waver.datasets.labels import Label, labels_of
+from waver.datasets.models import GateRun
+from waver.datasets.policies import read
+from waver.datasets.snapshots import Item, items_of
+from waver.recordings.models import Asset, Recording
+from waver.recordings.subjects import subject_of
+
+_Kind = Asset.Kind
+RELEASED_KINDS = (_Kind.PROXY, _Kind.FRAME_MAP, _Kind.CROPS, _Kind.CROP_INDEX)
+"""The assets that a release is made of; consent is asked for each."""
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One released recording. `name` is BAH's file name, `video_id` its path in the BAH layout."""
+
+    recording: Recording
+    participant: str
+    name: str
+    fold: str
+    assets: Mapping[str, Asset]
+    may_infer: bool
+
+    @property
+    def key(self) -> str:
+        """The recording's key inside, as text; never written to a release."""
+        return str(self.recording.pk)
+
+    @property
+    def code(self) -> str:
+        """The recording's name in the tables."""
+        return self.name.removesuffix(".mp4")
+
+    @property
+    def video_id(self) -> str:
+        """Its path in the BAH layout."""
+        return f"Videos/{self.participant}/Visite_1/{self.name}"
+
+    @property
+    def rate(self) -> Fraction:
+        """Frames per second, exact."""
+        rate = self.recording.rate
+        if rate is None:
+            raise Conflict("A recording without a proxy cannot be released.")
+        return rate
+
+    @property
+    def frames(self) -> int:
+        """Number of frames of the proxy."""
+        return self.recording.frame_count or 0
+
+
+@dataclass(frozen=True)
+class Decided:
+    """The raters' common answer about a stretch or a clip.
+
+    `value` is None where they are undecided; `share` is the share of raters behind the value.
+    """
+
+    value: str | None
+    share: float
+    start_us: int | None = None
+    end_us: int | None = None
+
+
+@dataclass(frozen=True)
+class ReleasedLabel:
+    """A label that passed or was waived, with its consensus: recording's key -> answers.
+
+    A recording that the raters submitted and marked nothing in has an empty tuple of stretches.
+    """
+
+    label: Label
+    standing: Standing
+    consensus: Mapping[str, tuple[Decided, ...]]
+
+
+@dataclass(frozen=True)
+class Content:
+    """Everything that the exporters need."""
+
+    gate_run: GateRun
+    version: str
+    purpose: Purpose
+    codebook: Codebook
+    clips: tuple[Clip, ...]
+    left_out: Mapping[str, tuple[int, int]]  # reason -> recordings, participants
+    labels: Mapping[str, ReleasedLabel]
+    blocked: Mapping[str, Standing]
+    submissions: tuple[Item, ...]  # both arms; repeats are left out
+    raters: Mapping[UUID, str]
+    synthetic_raters: frozenset[str]
+    is_demonstration: bool
+    figures: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def study(self) -> Any:
+        """The study that is released."""
+        return self.gate_run.snapshot.study
+
+    @property
+    def name(self) -> str:
+        """The release's name, and that of its folder."""
+        return f"{self.study.code}-{self.version}-{self.purpose.value}"
+
+    @property
+    def participants(self) -> tuple[str, ...]:
+        """The participants' codes in releases, in order."""
+        return tuple(sorted({clip.participant for clip in self.clips}))
+
+    @property
+    def is_synthetic(self) -> bool:
+        """Whether anything in it was made by a computer instead of a person."""
+        return bool(self.synthetic_raters) or any(
+            clip.recording.is_synthetic or clip.recording.participant.is_synthetic
+            for clip in self.clips
+        )
+
+
+def gather(
+    *,
+    gate_run: GateRun,
+    version: str,
+    purpose: Purpose,
+    actor: str,
+    recordings: frozenset[UUID] | None = None,
+) -> Content:
+    """Decide what goes into a release.
+
+    With `recordings`, exactly these go in and consent is not asked: that is for making a published
+    release's containers again after somebody was taken out of it.
+    Raises Conflict when nothing is left.
+    """
+    snapshot = gate_run.snapshot
+    items = [item for item in items_of(snapshot) if item.repeat == 0]
+    chosen = frozenset(item.recording for item in items)
+    if recordings is None:
+        allowed, left_out = _ask(chosen, purpose, actor)
+    else:
+        allowed, left_out = _load(chosen & recordings), {}
+    if not allowed:
+        raise Conflict(
+            f"Nothing of “{snapshot.study.title}” may be released for “{purpose.label}”: "
+            f"{_why(left_out)}"
+        )
+    rules = read(gate_run.policy.text)
+    codebook = codebooks.load(snapshot.codebook.text)
+    standings = gate.standings(gate_run)
+    clips = _clips(gate_run, allowed, actor)
+    released = frozenset(recording.pk for recording in allowed)
+    submissions = tuple(item for item in items if item.recording in released)
+    raters = codes.of_raters(study=snapshot.study, raters={item.rater for item in submissions})
+    synthetic = User.objects.filter(pk__in=raters, is_synthetic=True).values_list("pk", flat=True)
+    return Content(
+        gate_run=gate_run,
+        version=version,
+        purpose=purpose,
+        codebook=codebook,
+        clips=clips,
+        left_out=left_out,
+        labels=_released_labels(gate_run, rules, codebook, standings, released),
+        blocked={k: found for k, found in standings.items() if not found.may_be_released},
+        submissions=submissions,
+        raters=raters,
+        synthetic_raters=frozenset(raters[pk] for pk in synthetic),
+        is_demonstration=bool(rules.get("demonstration")),
+    )
+
+
+def still_allowed(content: Content, actor: str) -> bool:
+    """Ask consent for every asset again, and hold it until the transaction ends."""
+    return all(
+        consent.may(
+            content.purpose, subject_of(clip.recording, asset), actor=actor, hold=True
+        ).allowed
+        for clip in content.clips
+        for asset in clip.assets.values()
+    )
+
+
+def _load(keys: frozenset[UUID]) -> list[Recording]:
+    return list(
+        Recording.objects.filter(pk__in=keys)
+        .select_related("take__participant", "take__prompt", "study")
+        .order_by("take__participant", "take__prompt__order", "take__recorded_at", "pk")
+    )
+
+
+def _ask(
+    keys: frozenset[UUID], purpose: Purpose, actor: str
+) -> tuple[list[Recording], dict[str, tuple[int, int]]]:
+    """The recordings that may go in, and how many of whom may not, by reason."""
+    allowed: list[Recording] = []
+    refused: dict[str, list[UUID]] = defaultdict(list)
+    for recording in _load(keys):
+        reason = _refusal(recording, purpose, actor)
+        if reason is None:
+            allowed.append(recording)
+        else:
+            refused[reason].append(recording.take.participant_id)
+    return allowed, {why: (len(who), len(set(who))) for why, who in sorted(refused.items())}
+
+
+_RULES = {
+    "not_given": "the participant did not agree to this use",
+    "ended": "the participant withdrew the consent for this use",
+    "participant_not_active": "the participant withdrew from the study",
+    "recorded_before_consent": "the recording was made before the consent was given",
+    "undated": "nobody knows when the recording was made",
+    "restricted": "a stretch of the recording must not be used",
+}
+
+
+def _refusal(recording: Recording, purpose: Purpose, actor: str) -> str | None:
+    """Why a recording stays out, in words that name nobody; None when it may go in."""
+    if recording.state != Recording.State.READY:
+        return "the recording is not ready: it is being prepared, failed, or needs a decision"
+    assets = _assets(recording)
+    if _Kind.PROXY not in assets:
+        return "the recording has no proxy"
+    for asset in assets.values():
+        decision = consent.may(purpose, subject_of(recording, asset), actor=actor)
+        if not decision.allowed:
+            return _RULES.get(decision.rule, "consent does not cover it")
+    return None
+
+
+def _assets(recording: Recording) -> dict[str, Asset]:
+    rows = recording.assets.filter(kind__in=RELEASED_KINDS, blob__erased_at__isnull=True)
+    return {asset.kind: asset for asset in rows.select_related("blob")}
+
+
+def _why(left_out: Mapping[str, tuple[int, int]]) -> str:
+    said = [f"{count} recordings of {who}: {why}" for why, (count, who) in left_out.items()]
+    return f"{'; '.join(said) or 'the snapshot is empty'}."
+
+
+def _clips(gate_run: GateRun, recordings: list[Recording], actor: str) -> tuple[Clip, ...]:
+    study = gate_run.snapshot.study
+    people = {recording.take.participant_id for recording in recordings}
+    names = codes.of_participants(study=study, participants=people)
+    folds = splits.assign(study=study, participants=people)
+    taken: Counter[str] = Counter()
+    clips = []
+    for recording in recordings:
+        person = recording.take.participant_id
+        name = _name(recording, names[person])
+        taken[name] += 1
+        if taken[name] > 1:
+            name = f"{name}-{taken[name]}"
+        may_infer = consent.may(Purpose.INFER, subject_of(recording), actor=actor).allowed
+        clips.append(
+            Clip(
+                recording=recording,
+                participant=names[person],
+                name=f"{name}.mp4",
+                fold=folds[person],
+                assets=_assets(recording),
+                may_infer=may_infer,
+            )
+        )
+    return tuple(sorted(clips, key=lambda clip: clip.video_id))
+
+
+def _name(recording: Recording, participant: str) -> str:
+    """BAH's file name, with the code in releases; question 0 where there was no prompt."""
+    prompt = recording.take.prompt
+    moment = recording.take.recorded_at
+    return (
+        f"{participant}_Question_{prompt.order if prompt else 0}_{moment:%Y-%m-%d}_"
+        f"{moment:%H-%M-%S}_Video"
+    )
+
+
+def _released_labels(
+    gate_run: GateRun,
+    rules: Mapping[str, Any],
+    codebook: Codebook,
+    standings: Mapping[str, Standing],
+    released: frozenset[UUID],
+) -> dict[str, ReleasedLabel]:
+    known = labels_of(codebook)
+    found = {}
+    for key, standing in standings.items():
+        if standing.may_be_released:
+            measured = measures.measure(
+                gate_run.snapshot, known[key], tick_us=rules["labels"][key].get("tick_us")
+            )
+            answers = consensus(measured)
+            kept = {who: answers[who] for who in answers if UUID(who) in released}
+            found[key] = ReleasedLabel(known[key], standing, kept)
+    return found
+
+
+def consensus(measured: measures.Measured) -> dict[str, tuple[Decided, ...]]:
+    """Give the majority's answer per recording, from labels given without seeing pre-labels.
+
+    Segments: stretches that more than half of the raters marked, and, with the value None, those
+    that exactly half did. Clips: one answer, None for a tie. Nobody's answer wins by coming first.
+    """
+    answers: dict[str, list[Decided]] = {recording: [] for recording in measured.roster}
+    if measured.segments is not None:
+        found = consensus_segments(measured.segments, measured.label.source)
+        for spans, value in ((found.segments, measured.label.source), (found.undecided, None)):
+            for span in spans:
+                decided = Decided(value, span.share, span.start_us, span.end_us)
+                answers[str(span.recording)].append(decided)
+    elif isinstance(measured.data, Ratings):
+        votes = vote_distribution(measured.data)
+        highest = {
+            str(unit): float(max(row)) for unit, row in zip(votes.units, votes.shares, strict=True)
+        }
+        for unit, value in majority(measured.data).items():
+            if str(unit) in highest:
+                chosen = None if isinstance(value, Undefined) else str(value)
+                answers[str(unit)].append(Decided(chosen, highest[str(unit)]))
+    return {
+        recording: tuple(sorted(found, key=lambda one: one.start_us or 0))
+        for recording, found in answers.items()
+    }

@@ -1,0 +1,7 @@
+"""The names of this app's jobs; their handlers are in workers.tasks."""
+
+from __future__ import annotations
+
+from waver.core.jobs import declare
+
+RELEASE = declare("datasets.release", queue="io", lease_seconds=60, limit_seconds=7200)
