@@ -158,14 +158,19 @@ def test_an_unknown_participant_or_purpose_is_an_error_never_a_yes():
 
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
+# Few purposes and many givings, so that consent often holds and every rule gets to decide.
+ASKED = [Purpose.PROCESS, Purpose.ANNOTATE]
 STEPS = st.lists(
     st.tuples(
-        st.sampled_from([t for t in ConsentEvent.Type if t != ConsentEvent.Type.ERASED]),
-        st.sampled_from(list(Purpose)),
+        st.sampled_from(
+            [ConsentEvent.Type.GIVEN] * 4
+            + [t for t in ConsentEvent.Type if t != ConsentEvent.Type.ERASED]
+        ),
+        st.sampled_from(ASKED),
         st.booleans(),
         st.integers(min_value=0, max_value=3),
     ),
-    max_size=12,
+    max_size=10,
 )
 
 
@@ -187,9 +192,9 @@ def write(participant: Participant, steps) -> None:
 
 
 @settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-@given(steps=STEPS, recorded_after_hours=st.integers(-1, 40), purpose=st.sampled_from(Purpose))
+@given(steps=STEPS, recorded_after_hours=st.integers(-1, 15), purpose=st.sampled_from(ASKED))
 def test_no_sequence_of_events_allows_what_was_not_given(db, steps, recorded_after_hours, purpose):
     participant = ParticipantFactory()
     write(participant, steps)
