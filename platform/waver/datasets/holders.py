@@ -1,4 +1,7 @@
-"""What this app holds about a participant, and how it lets go of it."""
+"""What this app holds about a participant, and how it lets go of it.
+
+Loaded when Django starts, so what needs numpy is imported where it is used.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,6 @@ from django.db.models import QuerySet
 
 from waver.consent.models import Participant
 from waver.core.holders import Held
-from waver.datasets import redaction
 from waver.datasets.models import (
     Leaf,
     Release,
@@ -54,6 +56,8 @@ class DatasetsHolder:
 
     def quarantine(self, participant_id: UUID) -> None:
         """Hold back every release that consent does not cover any longer."""
+        from waver.datasets import redaction
+
         for release in _releases(participant_id).filter(state=Release.State.PUBLISHED):
             if redaction.refused_participants(release):
                 Release.objects.filter(pk=release.pk, state=Release.State.PUBLISHED).update(
@@ -62,6 +66,8 @@ class DatasetsHolder:
 
     def erase(self, participant_id: UUID) -> None:
         """Take the participant out of every release, then remove every row."""
+        from waver.datasets import redaction
+
         participant = Participant.objects.filter(pk=participant_id).first()
         if participant is None:
             return
