@@ -19,7 +19,6 @@ from waver.consent.models import (
 from waver.consent.services import ItemText
 from waver.core.clock import Span
 from waver.core.errors import BadInput, Conflict
-from waver.core.holders import models_with_holder, personal_models
 from waver.core.ids import new_id
 
 pytestmark = pytest.mark.django_db
@@ -246,22 +245,3 @@ def test_a_changed_event_is_noticed():
     broken = events.first_broken(participant)
     assert broken is not None
     assert broken.sequence == 3
-
-
-def test_every_model_with_personal_data_has_a_holder():
-    personal = personal_models()
-    assert {"consent.ConsentAnswer", "recordings.Asset", "annotation.SegmentCue"} <= personal
-    assert not personal & {"studies.Study", "core.Blob", "annotation.Batch", "accounts.User"}
-    assert personal <= models_with_holder()
-
-
-def test_an_erased_participant_keeps_evidence_but_no_code():
-    participant = consented_participant(code="P1")
-    left = services.erase(participant=participant, actor="tests")
-    assert left == []
-    assert participant.state == Participant.State.ERASED
-    assert "P1" not in participant.code
-    assert types_of(participant)[-1] == ("erased", "")
-    assert participant.consent_records.exists()
-    assert events.first_broken(participant) is None
-    assert services.erase(participant=participant, actor="tests") == []
