@@ -325,3 +325,31 @@ def test_bytes_that_somebody_else_also_gave_stay(study, receive, face, stack):
     consent.erase(participant=mine.participant, actor="tests")
     original = theirs.assets.select_related("blob").get()
     assert b"".join(storage.open_range(original.blob)) == face.read_bytes()
+
+
+def test_faces_and_speech_that_end_together_start_the_cues_once(receive, face):
+    """Two workers, two connections: the later commit sees that the other stage is done."""
+    import threading
+
+    from django.db import connection
+
+    recording = receive(face)
+    runner.run(until("recordings.normalise"), guarded=False)
+    pair = [jobs.claim_next(queues=["cpu"]) for _ in range(2)]
+    assert {job.name for job in pair} == {"recordings.faces", "recordings.speech"}
+
+    def work(job):
+        try:
+            runner.run(job, guarded=False)
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=work, args=(job,)) for job in pair]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=120)
+    assert Job.objects.filter(name="recordings.cues").count() == 1
+    runner.drain()
+    recording.refresh_from_db()
+    assert recording.state == Recording.State.READY

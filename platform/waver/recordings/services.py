@@ -145,6 +145,8 @@ def accept(*, recording: Recording, actor: str) -> None:
 def stop(*, recording: Recording, sentence: str) -> None:
     """Stop every use of a recording that consent no longer covers; nothing is deleted."""
     jobs.cancel(subject_kind=SUBJECT_KIND, subject_id=recording.pk, reason=sentence)
+    # Job, recording, stage: the order in which a stage locks them too, or the two could block.
+    Recording.objects.select_for_update().get(pk=recording.pk)
     recording.stages.filter(state__in=[Stage.State.WAITING, Stage.State.RUNNING]).update(
         state=Stage.State.REFUSED, error=sentence, finished_at=timezone.now()
     )
