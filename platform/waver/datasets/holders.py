@@ -59,7 +59,7 @@ class DatasetsHolder:
         from waver.datasets import redaction
 
         for release in _releases(participant_id).filter(state=Release.State.PUBLISHED):
-            if redaction.refused_participants(release):
+            if redaction.refused_participants(release, among=[participant_id]):
                 Release.objects.filter(pk=release.pk, state=Release.State.PUBLISHED).update(
                     state=Release.State.HELD
                 )

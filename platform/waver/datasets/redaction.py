@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -54,11 +54,18 @@ def redact(*, release: Release, participant: Participant, actor: str) -> bool:
     return True
 
 
-def refused_participants(release: Release) -> list[Participant]:
-    """List the participants in a release whose consent does not cover it any longer."""
+def refused_participants(
+    release: Release, *, among: Collection[UUID] | None = None
+) -> list[Participant]:
+    """List the participants in a release whose consent does not cover it any longer.
+
+    `among` asks about these participants only.
+    """
+    chosen = Leaf.objects.filter(release=release, tombstone_at__isnull=True)
+    if among is not None:
+        chosen = chosen.filter(participant__in=among)
     rows = (
-        Leaf.objects.filter(release=release, tombstone_at__isnull=True)
-        .select_related("participant", "recording__take")
+        chosen.select_related("participant", "recording__take")
         .order_by("participant", "recording")
         .distinct("participant", "recording")
     )
