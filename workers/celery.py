@@ -7,11 +7,16 @@ Celery task. Messages are acknowledged at once, because the rows of `core.Job` a
 from __future__ import annotations
 
 import os
+import threading
 from typing import Any
 
 from celery import Celery, signals
 
 from workers import stopping
+from workers.processes import kill_descendants
+
+# Long enough for jobs to be given back; nothing else needs an orderly end.
+_SECONDS_TO_STOP = 8.0
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "waver.config.settings.dev")
 
@@ -29,3 +34,12 @@ def _listen_for_stop(**_: Any) -> None:
 def _give_jobs_back(**_: Any) -> None:
     """Have running jobs go back to their queue, so that a stop takes seconds and not hours."""
     stopping.request()
+    last_resort = threading.Timer(_SECONDS_TO_STOP, _end_by_force)
+    last_resort.daemon = True
+    last_resort.start()
+
+
+def _end_by_force() -> None:
+    """End what Celery's own shutdown does not, for example while the broker is away."""
+    kill_descendants(os.getpid())
+    os._exit(0)

@@ -114,10 +114,11 @@ def running(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Running
     one.start()
     yield one
     run = one.stack.status.run if one.stack.status else "none"
-    assert one.stack.stop() == 0
-    assert supervised.leftovers(run) == []
-    assert not one.cluster.is_running
-    assert one.stack.status is None
+    exit_status = one.stack.stop()
+    left, still_up = supervised.leftovers(run), one.cluster.is_running
+    supervised.kill_leftovers(run, patience=0.0)
+    one.cluster.stop()
+    assert (exit_status, left, still_up, one.stack.status) == (0, [], False, None)
 
 
 def kill_worker(running: Running) -> None:
