@@ -313,7 +313,7 @@ def test_who_did_not_agree_to_the_purpose_stays_out_and_is_counted(made):
     folder = releases.path_of(challenge)
     assert not [path for path, text in _texts(folder) if code in text]
     assert (
-        "1 recordings of 1 participants: the participant withdrew"
+        "1 recording of 1 participant: the participant withdrew"
         in (folder / "README.md").read_text()
     )
 
@@ -350,6 +350,14 @@ def test_a_withdrawal_during_the_build_leaves_nothing_behind(made):
     assert not Leaf.objects.exists()
     assert not list(Path(releases.settings.WAVER_RELEASES).glob("*"))
     assert _build(run).figures["participants"] == 6
+
+
+def test_a_folder_left_by_a_crash_is_replaced(made):
+    run = _gate(made)
+    orphan = Path(releases.settings.WAVER_RELEASES) / f"{made.study.code}-1.0-research"
+    orphan.mkdir(parents=True)
+    (orphan / "half").write_text("half")
+    assert verify(releases.path_of(_build(run))) == []
 
 
 def test_a_damaged_stored_file_stops_the_build(made):

@@ -13,7 +13,6 @@ from fractions import Fraction
 from typing import Any
 from uuid import UUID
 
-from annotation import codebooks
 from annotation.agreement import Ratings, Undefined
 from annotation.agreement.consensus import consensus_segments, majority, vote_distribution
 from annotation.codebooks import Codebook
@@ -23,7 +22,7 @@ from waver.consent.models import Purpose
 from waver.core.errors import Conflict
 from waver.datasets import codes, gate, measures, splits
 from waver.datasets.gate import Standing
-from waver.datasets.labels import Label, labels_of
+from waver.datasets.labels import Label, labels_of, read_codebook
 from waver.datasets.models import GateRun
 from waver.datasets.policies import read
 from waver.datasets.snapshots import Item, items_of
@@ -169,7 +168,7 @@ def gather(
             f"{_why(left_out)}"
         )
     rules = read(gate_run.policy.text)
-    codebook = codebooks.load(snapshot.codebook.text)
+    codebook = read_codebook(snapshot.codebook.text)
     standings = gate.standings(gate_run)
     clips = _clips(gate_run, allowed, actor)
     released = frozenset(recording.pk for recording in allowed)
@@ -256,8 +255,14 @@ def _assets(recording: Recording) -> dict[str, Asset]:
 
 
 def _why(left_out: Mapping[str, tuple[int, int]]) -> str:
-    said = [f"{count} recordings of {who}: {why}" for why, (count, who) in left_out.items()]
+    said = [f"{counted(count, who)}: {why}" for why, (count, who) in left_out.items()]
     return f"{'; '.join(said) or 'the snapshot is empty'}."
+
+
+def counted(recordings: int, participants: int) -> str:
+    """Say how many recordings of how many participants."""
+    first = f"{recordings} recording{'' if recordings == 1 else 's'}"
+    return f"{first} of {participants} participant{'' if participants == 1 else 's'}"
 
 
 def _clips(gate_run: GateRun, recordings: list[Recording], actor: str) -> tuple[Clip, ...]:

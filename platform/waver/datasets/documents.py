@@ -13,7 +13,7 @@ import yaml
 
 from waver.core.clock import MICROSECONDS
 from waver.datasets import receipts, verify
-from waver.datasets.content import Content
+from waver.datasets.content import Content, counted
 from waver.datasets.draft import Draft
 from waver.datasets.exporters import EXPORTERS
 from waver.datasets.splits import Fold
@@ -96,8 +96,8 @@ def _readme(content: Content, root: str) -> Iterator[str]:
         yield f"> **{stamp}**\n"
     hours = found["duration_us"] / MICROSECONDS / 3600
     yield (
-        f"{found['recordings']} recordings of {found['participants']} participants, {hours:.2f} "
-        f"hours, {found['frames']} frames, labelled by {found['raters']} raters. Participants and "
+        f"{counted(found['recordings'], found['participants'])}, {hours:.2f} hours, "
+        f" {found['frames']} frames, labelled by {found['raters']} raters. Participants and "
         "raters have names here that are used nowhere else.\n"
     )
     yield "## Labels\n"
@@ -111,11 +111,12 @@ def _readme(content: Content, root: str) -> Iterator[str]:
         f"receipt is signed by the publisher ({receipts.ALGORITHM}), who can confirm it.\n"
     )
     yield "## Splits\n"
-    yield from (f"- {name}: {found['splits'][fold]} participants" for fold, name in _FOLDS.items())
+    yield "| fold | participants |\n|---|---|"
+    yield from (f"| {name} | {found['splits'][fold]} |" for fold, name in _FOLDS.items())
     yield "\nEvery participant is in one fold only and stays there in later versions.\n"
     yield "## Left out\n"
     yield from (
-        f"- {row['recordings']} recordings of {row['participants']} participants: {row['reason']}."
+        f"- {counted(row['recordings'], row['participants'])}: {row['reason']}."
         for row in found["left_out"]
     )
     yield "" if found["left_out"] else "Nothing: all labelled recordings are here.\n"

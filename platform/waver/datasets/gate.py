@@ -18,14 +18,13 @@ from typing import Any
 from django.db import transaction
 from django.utils import timezone
 
-from annotation import codebooks
 from waver.accounts.models import User
 from waver.consent.models import Participant
 from waver.core import audit
 from waver.core.errors import BadInput, Conflict, IntegrityProblem, NotAllowed
 from waver.datasets import measures, receipts, snapshots, verdicts
 from waver.datasets.assessment import Assessment
-from waver.datasets.labels import Label, labels_of
+from waver.datasets.labels import Label, labels_of, read_codebook
 from waver.datasets.models import GatePolicy, GateRun, Snapshot, Waiver
 from waver.datasets.policies import read
 from waver.studies.models import Membership, Study
@@ -179,7 +178,7 @@ def _standing(label: Mapping[str, Any], waiver: Waiver | None) -> Standing:
 
 def _named_labels(snapshot: Snapshot, rules: Mapping[str, Any]) -> dict[str, Label]:
     """The codebook's labels that the policy names, each of the kind that the policy says."""
-    known = labels_of(codebooks.load(snapshot.codebook.text))
+    known = labels_of(read_codebook(snapshot.codebook.text))
     for key, rule in rules["labels"].items():
         label = known.get(key)
         if label is None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 from annotation.agreement import GAP
-from annotation.codebooks import Codebook, Pass, Question
+from annotation.codebooks import Codebook, Pass, Question, load
 
 Data = Literal["segments", "clips"]
 YES, NO = "yes", "no"
@@ -32,6 +33,12 @@ class Label:
     values: tuple[str, ...]
     title: str
     is_certainty: bool = False
+
+
+@lru_cache(maxsize=32)
+def read_codebook(text: str) -> Codebook:
+    """Read a codebook version's text; kept, because a version never changes."""
+    return load(text)
 
 
 def labels_of(codebook: Codebook) -> dict[str, Label]:

@@ -78,8 +78,8 @@ def describe(content: Content) -> list[str]:
     left = sum(not clip.may_infer for clip in content.clips)
     if left:
         said.append(
-            f"`cue_candidates` leaves out {left} recordings whose participants do not allow "
-            "computer models to mark cues."
+            "`cue_candidates` leaves out recordings whose participants do not allow computer "
+            f"models to mark cues: {left} of {len(content.clips)}."
         )
     return said
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Hashable, Iterator, Mapping
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,11 @@ def read(text: str) -> dict[str, Any]:
 
     Raises PolicyProblem with every problem found.
     """
+    return copy.deepcopy(_read(text))
+
+
+@lru_cache(maxsize=32)
+def _read(text: str) -> dict[str, Any]:
     lines, value = _load(text)
     found = [
         (_line(lines, path), f"{_where(path)}{sentence}")
