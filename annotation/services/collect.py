@@ -13,6 +13,7 @@ from datetime import timedelta
 from uuid import UUID
 
 from django.db.models import Q
+from django.db.models.functions import Now
 from django.utils import timezone
 
 from annotation.jobs import COLLECT
@@ -40,10 +41,19 @@ class Collected:
 
 
 def wake(remote_project_id: int) -> Job | None:
-    """Queue the collection of one project, as its webhook asks; None for one that is not ours."""
-    project = RemoteProject.objects.filter(remote_id=remote_project_id).first()
-    if project is None:
+    """Queue the collection of one project, as its webhook asks; None for one that is not ours.
+
+    The call is noted on the project's row first: a collection that is running and may have read
+    past the change already sees the note when it ends, and has itself followed by another.
+    """
+    called = RemoteProject.objects.filter(remote_id=remote_project_id).update(woken_at=Now())
+    if not called:
         return None
+    return collect_soon(RemoteProject.objects.get(remote_id=remote_project_id))
+
+
+def collect_soon(project: RemoteProject) -> Job:
+    """Queue the collection of one project, unless it is queued or running."""
     return enqueue(
         COLLECT,
         subject_kind="remote_project",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from uuid import UUID
+
 from annotation import jobs
 from annotation.models import Annotation, Batch, RemoteProject
 from annotation.services import collect, publish, withdrawn
@@ -31,9 +33,13 @@ def collect_work(run: JobRun) -> None:
         return
     project = RemoteProject.objects.get(pk=run.job.subject_id)
     collect.collect_project(project, received_by=Annotation.Route.WEBHOOK)
+    with run.commit():
+        called_since = RemoteProject.objects.exclude(woken_at=project.woken_at)
+        if called_since.filter(pk=project.pk).exists():
+            collect.collect_soon(project)
 
 
 @handles(jobs.REMOVE)
 def remove_withdrawn(run: JobRun) -> None:
     """Delete a participant's withdrawn tasks in Label Studio."""
-    withdrawn.remove_tasks(run.job.subject_id)
+    withdrawn.remove_tasks(UUID(run.job.subject_id))

@@ -33,8 +33,8 @@ _Kind = Asset.Kind
 _PARQUET, _JSON, _WAV = "application/vnd.apache.parquet", "application/json", "audio/wav"
 _BUCKETS = 20  # of the waveform, per second
 CROP_SIZE = 256
-# A look at every third frame, and at all frames between two looks that differ.
-LOOK_EVERY = 3
+# Faces are looked for in every frame.
+LOOK_EVERY = 1
 
 
 @handles(jobs.NORMALISE, on_failure=pipeline.ended_badly)
@@ -94,7 +94,6 @@ def _proxy_outcome(proxy: Proxy, folder: Path) -> Outcome:
 def faces(run: JobRun) -> None:
     """Find, follow, align and crop the faces of the proxy."""
     from workers.faces.extract import extract_faces
-    from workers.faces.tracks import max_gap_frames
 
     with plain_errors():
         card = _detector_card()
@@ -122,7 +121,7 @@ def faces(run: JobRun) -> None:
             frame_us=lambda frame: clock.frame_us(frame, rate),
             rate=rate,
             crop_size=CROP_SIZE,
-            every=min(LOOK_EVERY, max_gap_frames(rate) + 1),
+            every=LOOK_EVERY,
             expected_frames=work.recording.frame_count,
             on_progress=_reporter(run, "Finding and following faces"),
         )

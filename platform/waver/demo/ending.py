@@ -7,16 +7,18 @@ from pathlib import Path
 from django.conf import settings
 
 from waver.consent.models import Purpose
-from waver.core.errors import IntegrityProblem
+from waver.core.errors import Conflict, IntegrityProblem
+from waver.core.models import Job
+from waver.datasets import releases
 from waver.datasets.models import GateRun, Release
-from waver.datasets.releases import build, folder_of
 from waver.datasets.verify import verify
 from waver.demo.people import Login
 from waver.demo.report import Report
+from waver.demo.steps import wait
 from waver.demo.study import ACTOR
 from waver.studies.models import Study
 
-VERSION = "1.0.0"
+_OPEN = (Job.State.QUEUED, Job.State.RUNNING)
 _LETS_OUT = (GateRun.Verdict.PASS, GateRun.Verdict.WAIVED)
 
 
@@ -37,13 +39,12 @@ def release(report: Report, run: GateRun) -> Path | None:
     ).first()
     if there is not None:
         report.say(f"Nothing to do: release {there.version} was built before.")
-        folder = folder_of(there)
     else:
-        built = build(
-            gate_run=run, version=_next_version(study), purpose=Purpose.RESEARCH, actor=ACTOR
-        )
-        folder = folder_of(built)
-        report.say(f"Release {built.version} built for the purpose “research”, root {built.root}.")
+        there = _build(report, run)
+        report.say(f"Release {there.version} built for the purpose “research”, root {there.root}.")
+    for sentence in there.figures.get("left_out", []):
+        report.say(str(sentence))
+    folder = releases.path_of(there)
     problems = verify(folder)
     if problems:
         raise IntegrityProblem(
@@ -51,6 +52,25 @@ def release(report: Report, run: GateRun) -> Path | None:
         )
     report.say("Verified: every file is there, unchanged, and none is extra.")
     return folder
+
+
+def _build(report: Report, run: GateRun) -> Release:
+    """Let a worker build the release, and wait for it."""
+    study, version = run.snapshot.study, _next_version(run.snapshot.study)
+    job = releases.request(gate_run=run, version=version, purpose=Purpose.RESEARCH, actor=ACTOR)
+    with report.bar("building", total=100) as bar:
+
+        def look() -> float:
+            job.refresh_from_db()
+            bar.update(
+                bar.task_ids[0], completed=100 * job.progress, description=job.note or "building"
+            )
+            return job.progress + job.attempts
+
+        wait(lambda: job.state not in _OPEN, look, "The release")
+    if job.state != Job.State.DONE:
+        raise Conflict(f"The release was not built: {job.error}")
+    return Release.objects.get(study=study, version=version, purpose=Purpose.RESEARCH)
 
 
 def _next_version(study: Study) -> str:

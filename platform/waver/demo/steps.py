@@ -31,6 +31,7 @@ from waver.demo.report import Report
 from waver.demo.study import ACTOR, make_participants
 from waver.recordings.import_folder import Outcome, Result, import_folder
 from waver.recordings.models import CueCandidate, Recording
+from waver.recordings.services import accept
 from waver.studies.models import Study, StudyDesign
 from waver.studies.services import PromptText, add_prompts, create_study, set_design
 
@@ -38,8 +39,8 @@ CODEBOOK = "bah"
 POLICY = "demonstration"
 PASSES = ("video", "segments")
 PRELABEL_SHARE = 0.25
+FEW = 12
 SEED = 20261120
-RELEASE = "1.0.0"
 # No silent waiting: a step in which nothing moves for so long is given up with a sentence.
 STALLED_SECONDS = 180.0
 _BUSY = (Recording.State.RECEIVED, Recording.State.PROCESSING)
@@ -76,12 +77,15 @@ def set_up_study(report: Report, material: Material) -> Study:
             study=study,
             actor=ACTOR,
             raters_per_recording=len(people.SCRIPTED_RATERS),
-            prelabel_share=PRELABEL_SHARE,
+            # A handful of videos is all needed blind: only blind work counts for the gate.
+            prelabel_share=PRELABEL_SHARE if len(material.rows) >= FEW else 0.0,
             passes=list(PASSES),
             seed=SEED,
         )
     people.join(study)
-    codebook = codebooks.install_codebook(study, shipped()[CODEBOOK].read_text(encoding="utf-8"), ACTOR)
+    codebook = codebooks.install_codebook(
+        study, shipped()[CODEBOOK].read_text(encoding="utf-8"), ACTOR
+    )
     policies.install(study=study, text=policies.shipped(POLICY), actor=ACTOR)
     codes = sorted({row["participant"] for row in material.rows})
     added = make_participants(study, codes, is_synthetic=bool(material.truth))
@@ -134,12 +138,17 @@ def prepare_recordings(report: Report, study: Study) -> None:
                 bar.update(bar.task_ids[0], completed=done, description=notes or "preparing")
                 return done + sum(job.progress + 1e-6 * job.attempts for job in jobs)
 
-            _wait(lambda: not busy.exists(), look, "The preparation of the recordings")
+            wait(lambda: not busy.exists(), look, "The preparation of the recordings")
     ready = rows.filter(state=Recording.State.READY).count()
     report.say(f"{ready} of {total} recordings are ready for annotation.")
     for recording in rows.exclude(state=Recording.State.READY).order_by("original_name"):
         reason = recording.error or " ".join(recording.notes)
         report.say(f"{recording.original_name}: {recording.get_state_display()}. {reason}")
+        if recording.state == Recording.State.ATTENTION:
+            accept(recording=recording, actor=ACTOR)
+            report.say(
+                "Accepted as it is: a researcher would decide, the demonstration always does."
+            )
 
 
 def compare_with_truth(report: Report, study: Study, material: Material) -> None:
@@ -192,7 +201,7 @@ def send_to_raters(report: Report, study: Study) -> None:
             raise Conflict(f"Batch {failed.number} could not be sent: {failed.error}")
         return float(Assignment.objects.filter(batch__study=study, state="sent").count())
 
-    _wait(lambda: not unsent.exists(), look, "Sending the tasks to Label Studio")
+    wait(lambda: not unsent.exists(), look, "Sending the tasks to Label Studio")
     tasks = Assignment.objects.filter(batch__study=study)
     shown = tasks.filter(arm=StudyDesign.Arm.PRELABEL).count()
     report.say(
@@ -236,9 +245,7 @@ def label_by_script(report: Report, study: Study, material: Material) -> None:
     for thread in threads:
         if thread.error is not None:
             raise thread.error
-    _wait(
-        lambda: not open_work.exists(), lambda: -float(open_work.count()), "Collecting the labels"
-    )
+    wait(lambda: not open_work.exists(), lambda: -float(open_work.count()), "Collecting the labels")
     report.say(f"{total} annotations came back and fit the codebook.")
 
 
@@ -330,7 +337,7 @@ def judge(report: Report, study: Study) -> GateRun:
     return run
 
 
-def _wait(is_done: Callable[[], bool], look: Callable[[], float], what: str) -> None:
+def wait(is_done: Callable[[], bool], look: Callable[[], float], what: str) -> None:
     """Wait until `is_done`; `look` gives a number that changes while work moves.
 
     Raises Stalled when it has not changed for STALLED_SECONDS.

@@ -147,6 +147,12 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": 5.0,
         "options": {"queue": "upkeep", "expires": 5},
     },
+    "ask Label Studio for work whose webhook got lost, every 15 seconds": {
+        "task": "workers.enqueue",
+        "args": ["annotation.collect"],
+        "schedule": 15.0,
+        "options": {"queue": "upkeep", "expires": 15},
+    },
 }
 
 LOGGING = {
