@@ -21,6 +21,7 @@ class Player {
     this.problem = document.getElementById("player-problem");
     video.addEventListener("seeked", () => this.arrived());
     video.addEventListener("error", () => this.explain());
+    video.addEventListener("playing", () => { this.wanted = null; });
     for (const event of ["play", "pause", "volumechange"]) video.addEventListener(event, () => this.buttons());
     if ("requestVideoFrameCallback" in video) {
       const presented = (_, { mediaTime }) => {
@@ -60,14 +61,14 @@ class Player {
 
   arrived() {
     if (this.wanted !== null && this.wanted !== this.sought) this.jump();
-    else this.wanted = null;
   }
 
-  /** The frame to step from: the one being sought, or the one shown. */
+  /** The frame to step from: the one sought until it is presented, then the one shown. */
   get here() { return this.wanted ?? this.frame; }
 
   show(frame) {
     this.frame = Math.min(Math.max(frame, 0), this.count - 1);
+    if (this.frame === this.wanted) this.wanted = null;
     const us = this.frameUs(this.frame);
     this.root.dataset.frame = this.frame;
     this.where.textContent = `frame ${this.frame} · ${clockOf(us)}`;
@@ -88,7 +89,7 @@ class Player {
     clearInterval(this.reverse);
     this.reverse = null;
     this.video.playbackRate = speed;
-    if (this.frame >= this.count - 1) this.seek(0);
+    if (this.here >= this.count - 1) this.seek(0);
     this.video.play();
   }
 

@@ -13,7 +13,7 @@ class Timeline {
     this.playhead = 0;
     this.rows = [];
     this.hits = [];
-    this.faces = new Map();
+    this.pictures = new Map();
     this.loop = null;
     new ResizeObserver(() => this.draw()).observe(canvas);
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.draw());
@@ -198,11 +198,11 @@ class Timeline {
     // Every fifth frame, so that zooming asks for few new pictures, but never one outside the run.
     const rounded = frame - frame % 5;
     const near = this.of.frameUs(rounded) < run.start_us ? frame : rounded;
-    for (const key of [frame, near]) if (this.faces.get(key)?.ready) return this.faces.get(key).image;
-    if (!this.faces.has(near) && this.faces.size < 600) {
+    for (const key of [frame, near]) if (this.pictures.get(key)?.ready) return this.pictures.get(key).image;
+    if (!this.pictures.has(near) && this.pictures.size < 600) {
       const image = new Image();
       const entry = { image, ready: false };
-      this.faces.set(near, entry);
+      this.pictures.set(near, entry);
       image.onload = () => { entry.ready = true; this.draw(); };
       image.src = this.of.faceUrl(near);
     }
