@@ -317,7 +317,7 @@ SUBJECT = Subject(
     title="Krippendorff's alpha with an interval from 1,000 resamples of participants",
     rival="krippendorff.alpha, called once per resample: with its usual input, reliability_data "
     "(raters x units), and with counts per unit made beforehand, value_counts",
-    ratio="the rival's processor time, or memory, over ours",
+    ratio="the rival's processor time, or memory, over ours; median of paired runs",
     measure=measure,
     versions=("numpy", "krippendorff", "scipy"),
 )

@@ -42,7 +42,6 @@ def _run(environment: dict[str, str]) -> float:
     Raises RuntimeError with its last words where either fails.
     """
     shown = _manage("demo", "--once", environment=environment)
-    # A console of a certain width may have broken the line of a long path.
     released = re.search(r"^release: (/.*)$", shown.stdout, flags=re.MULTILINE)
     if released is None:
         raise RuntimeError(f"The demonstration names no release: {shown.stdout[-2000:]}")
@@ -53,6 +52,7 @@ def _run(environment: dict[str, str]) -> float:
 def _manage(*arguments: str, environment: dict[str, str]) -> Watched:
     finished = watched(
         [sys.executable, str(ROOT / "manage.py"), *arguments],
+        # so wide that the line with the release's path is not broken
         timeout=900,
         environment={"COLUMNS": "1000"} | environment,
     )

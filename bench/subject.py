@@ -27,8 +27,8 @@ class Bound:
 class Row:
     """One line of a subject's table.
 
-    case: what was measured. measured and rival: the values as text with units. ratio: the median
-    over the paired runs, as the subject's `ratio` says; None where the rival cannot do the case.
+    case: what was measured. measured and rival: the values as text with units. ratio: as the
+    subject's `ratio` says, the median where runs are paired; None where there is no rival.
     bound: None where the figure is only reported. figure: what the bound holds; the ratio if left
     out. note: how it was measured, where the title does not say.
     """

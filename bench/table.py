@@ -23,7 +23,7 @@ def render(subject: Subject, lines: Sequence[Line]) -> str:
         [
             f"{subject.name}: {subject.title}",
             f"  rival: {subject.rival}",
-            f"  ratio: {subject.ratio}; the median of paired runs",
+            f"  ratio: {subject.ratio}",
             "",
             *body,
             *(f"  [{number}] {note}" for note, number in numbers.items()),

@@ -76,14 +76,14 @@ def test_a_table_is_aligned_and_carries_notes_once() -> None:
     assert render(subject(), lines).splitlines() == [
         "example: an example",
         "  rival: another program",
-        "  ratio: ours over the rival's; the median of paired runs",
+        "  ratio: ours over the rival's",
         "",
         "case                measured   rival  ratio  bound",
         "--------------  ------------  ------  -----  ----------------  -------",
         "short [1]               1 ms  200 ms   200x  at least 5,000 x  NOT MET",
         "a longer case        12.5 MB                 at most 40 MB     met",
         "only shown [1]           3 s          0.50x  reported only",
-        "elsewhere      not measured",
+        "elsewhere       not measured",
         "  [1] how it was measured",
         "  elsewhere: The program is not installed.",
     ]
