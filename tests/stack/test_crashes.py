@@ -173,6 +173,21 @@ def test_jobs_end_finished_once_whatever_is_killed(
     )
 
 
+@pytest.mark.parametrize("which", [0, 1])
+def test_an_idle_pool_process_that_is_killed_does_not_block_the_other(
+    running: Running, tmp_path: Path, which: int
+) -> None:
+    gate = tmp_path / "gate"
+    gate.touch()
+    first = running.enqueue("tests.hold", 4, gate)
+    wait_for(lambda: running.all_in("done", first), seconds=20, what="done")
+    # One of the two waits for a message and holds the lock of the pool's pipe meanwhile.
+    os.kill(children(running.pid("compute"))[which], signal.SIGKILL)
+    second = running.enqueue("tests.hold", 4, gate)
+    wait_for(lambda: running.all_in("done", second), seconds=40, what="done")
+    assert running.effects(second) == sorted(second)
+
+
 def test_lost_messages_are_sent_again(running: Running, tmp_path: Path) -> None:
     holding, late = tmp_path / "holding", tmp_path / "late"
     held = running.enqueue("tests.hold_io", 1, holding)

@@ -45,10 +45,15 @@ def _producer() -> Celery:
 
     app = Celery("waver-producer", set_as_current=False)
     app.config_from_object("django.conf:settings", namespace="CELERY")
+    # Only who listens needs notifications. Asking for them makes a trigger anew each time, and
+    # two who ask at the same moment are in each other's way.
+    app.conf.broker_transport_options = {**app.conf.broker_transport_options, "use_notify": False}
     return app
 
 
 def _broker_errors() -> tuple[type[BaseException], ...]:
+    import psycopg
     from kombu.exceptions import KombuError
 
-    return (*_producer().connection_for_write().recoverable_connection_errors, KombuError, OSError)
+    recoverable = _producer().connection_for_write().recoverable_connection_errors
+    return (*recoverable, KombuError, psycopg.Error, OSError)

@@ -147,7 +147,7 @@ def enqueue(
             if holder.pk != job.pk:
                 return holder
         if not_before is None:
-            transaction.on_commit(functools.partial(_wake_for, job.pk, job.queue))
+            _wake_on_commit(job)
         return job
 
 
@@ -186,7 +186,7 @@ def retry(job: Job) -> None:
     )
     if changed != 1:
         raise Conflict(f"{job} cannot be tried again: only failed and refused jobs can.")
-    transaction.on_commit(functools.partial(_wake_for, job.pk, job.queue))
+    _wake_on_commit(job)
     job.refresh_from_db()
 
 
@@ -381,6 +381,11 @@ def _what(error: BaseException) -> str:
     if isinstance(error, WaverError):
         return str(error)
     return f"Something unexpected went wrong ({type(error).__name__}: {error})."
+
+
+def _wake_on_commit(job: Job) -> None:
+    # Robust: the row is committed, so nothing that happens now may fail who asked for the job.
+    transaction.on_commit(functools.partial(_wake_for, job.pk, job.queue), robust=True)
 
 
 def _wake_for(pk: UUID, queue: str) -> None:
