@@ -42,8 +42,11 @@ def release(report: Report, run: GateRun) -> Path | None:
     else:
         there = _build(report, run)
         report.say(f"Release {there.version} built for the purpose “research”, root {there.root}.")
-    for sentence in there.figures.get("left_out", []):
-        report.say(str(sentence))
+    for left_out in there.figures["left_out"]:
+        report.say(
+            f"Left out: {left_out['recordings']} recordings of {left_out['participants']} "
+            f"participants, because {left_out['reason']}."
+        )
     folder = releases.path_of(there)
     problems = verify(folder)
     if problems:

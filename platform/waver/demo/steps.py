@@ -203,11 +203,16 @@ def send_to_raters(report: Report, study: Study) -> None:
 
     wait(lambda: not unsent.exists(), look, "Sending the tasks to Label Studio")
     tasks = Assignment.objects.filter(batch__study=study)
-    shown = tasks.filter(arm=StudyDesign.Arm.PRELABEL).count()
+    shown = tasks.filter(arm=StudyDesign.Arm.PRELABEL)
     report.say(
-        f"{tasks.count()} tasks sent to Label Studio in bulk, one project per rater and batch; "
-        f"{shown} of them show cue candidates (pre-label arm), the others show none."
+        f"{tasks.count()} tasks sent to Label Studio in bulk, one project per rater and batch. "
+        f"{shown.count()} of them are in the pre-label arm and show cue candidates; the others "
+        "show none."
     )
+    people_of = "recording__take__participant"
+    blind = tasks.exclude(arm=StudyDesign.Arm.PRELABEL).values(people_of)
+    both = shown.filter(**{f"{people_of}__in": blind}).values(people_of).distinct().count()
+    report.say(f"{both} participants have recordings in both arms.")
 
 
 def _plan(study: Study, pass_id: str, scripted: list[User]) -> None:
