@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
+from django.db import OperationalError
 
 from waver.datasets.models import Release
 from waver.datasets.verify import MANIFEST, Problem, verify
@@ -19,7 +20,10 @@ class Command(BaseCommand):
         parser.add_argument("folder", type=Path, help="the release's folder")
 
     def handle(self, *, folder: Path, **options: Any) -> None:
-        known = _published(folder)
+        try:
+            known, why_not = _published(folder), "does not know this release"
+        except OperationalError:  # the stack is down: the folder can be checked all the same
+            known, why_not = None, "is not running"
         problems = verify(folder, root=known.root if known else None, seal=_seal(known))
         for problem in problems:
             self.stdout.write(problem.sentence)
@@ -28,8 +32,8 @@ class Command(BaseCommand):
             raise SystemExit(1)
         if known is None:
             self.stdout.write(
-                "Waver's database here does not know this release, so it was checked against its "
-                "own manifest only."
+                f"Waver's database here {why_not}, so the release was checked against its own "
+                "manifest only."
             )
         self.stdout.write(
             "Nothing is changed, missing or extra: the release is as it was published."
