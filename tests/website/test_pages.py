@@ -322,6 +322,12 @@ def test_a_finished_batch_says_thank_you(house: House, material: Material):
     assert "Start labelling" not in text
 
 
+def test_a_paragraph_keeps_its_words_together_and_its_marks_harmless():
+    from waver.website.templatetags.waver import paragraphs
+
+    assert paragraphs("one\ntwo\n\n<b>three") == "<p>one two</p><p>&lt;b&gt;three</p>"
+
+
 def test_the_queues_form_may_lead_to_label_studio(house: House, material: Material, settings):
     policy = house.client("annotator").get("/queue/")["Content-Security-Policy"]
     rule = next(part for part in policy.split(";") if part.strip().startswith("form-action"))
@@ -340,16 +346,42 @@ def test_the_instructions_come_from_the_codebook(house: House, material: Materia
 
 
 def test_the_status_page_counts_queues_without_naming_anybody(house: House, material: Material):
-    for state, extra in (
-        ("queued", {}),
-        ("running", {"lease_until": timezone.now() - timedelta(minutes=1)}),
-        ("failed", {"error": "The disk is full.", "finished_at": timezone.now()}),
+    recording = {"subject_kind": "recording", "subject_id": str(material.recording.pk)}
+    late = timezone.now() - timedelta(minutes=1)
+    private = "ada-lovelace-private.mp4 is empty."
+    for name, state, extra in (
+        ("recordings.normalise", "queued", {}),
+        ("recordings.normalise", "running", {"lease_until": late}),
+        ("recordings.faces", "failed", {"error": private, "finished_at": late}),
+        ("annotation.publish", "failed", {"error": "The disk is full.", "finished_at": late}),
     ):
-        Job.objects.create(
-            name="recordings.normalise", subject_kind="recording",
-            subject_id=str(material.recording.pk), queue="cpu", state=state, **extra,
-        )  # fmt: skip
+        Job.objects.create(name=name, queue="cpu", state=state, **recording, **extra)
     text = house.client("administrator").get("/status/").content.decode()
     assert "lost their worker" in text
     assert "The disk is full." in text
     assert "VOICE-0001" not in text
+    assert "ada-lovelace" not in text
+
+
+def test_the_status_page_shows_the_programs_of_the_stack(house: House, settings, tmp_path):
+    from waver.stack.status import ProgramStatus, Status
+
+    settings.VAR = tmp_path
+    running = ProgramStatus(pid=1, state="running", restarts=2, log="var/log/worker.log")
+    Status(
+        pid=1, run="r", programs={"worker": running}, label_studio_url="http://ls.example"
+    ).write(tmp_path)
+    text = house.client("administrator").get("/status/").content.decode()
+    assert "var/log/worker.log" in text
+    assert "does not answer yet" in text
+
+
+def test_the_overview_says_what_still_fails_but_not_what_was_done_again(
+    house: House, material: Material
+):
+    about = {"name": "datasets.release", "subject_kind": "gate_run", "queue": "io"}
+    about["subject_id"] = str(material.gate_run.pk)
+    Job.objects.create(**about, state="failed", error="The folder is full. Make room.")
+    assert "The folder is full. Make room." in text_of(house, "lead", "study")
+    Job.objects.create(**about, state="done")
+    assert "The folder is full. Make room." not in text_of(house, "lead", "study")

@@ -10,8 +10,8 @@ from django.template.loader import render_to_string
 
 from waver.website.templatetags.waver import kind_of
 
-WIDTH = 960
-NAMES = 250  # room for the labels' names
+WIDTH = 1040
+NAMES = 330  # room for the labels' names
 VALUES = 190  # room for the numbers at the right
 ROW = 48
 TOP = 40
@@ -66,8 +66,8 @@ class ForestRow:
         if found.point is None:
             return "undefined"
         if found.low is None or found.high is None:
-            return f"{found.point:.2f}"
-        return f"{found.point:.2f} [{found.low:.2f}, {found.high:.2f}]"
+            return f"{found.point:.2f}".replace("-", "−")
+        return f"{found.point:.2f} [{found.low:.2f}, {found.high:.2f}]".replace("-", "−")
 
 
 def forest(estimates: Sequence[Estimate], *, coefficient: str, alone: bool = False) -> str:

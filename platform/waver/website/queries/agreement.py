@@ -51,6 +51,16 @@ class LabelLine:
     independent: float | None
     difference: float | None
 
+    @property
+    def interval_text(self) -> str:
+        """Write the interval, or a dash."""
+        return _between(self.low, self.high)
+
+    @property
+    def left_out_text(self) -> str:
+        """Write the range when one rater at a time is left out, or a dash."""
+        return _between(self.least, self.most)
+
     def estimate(self) -> Estimate:
         """Give the line of the forest plot."""
         return Estimate(
@@ -87,6 +97,12 @@ class AgreementPage:
     others: list[GateRun]
     is_genuine: bool
     is_demonstration: bool
+
+    @property
+    def largest_difference(self) -> float | None:
+        """Give the largest difference between the two computations of alpha."""
+        found = [line.difference for line in self.lines if line.difference is not None]
+        return max(found, default=None)
 
     @property
     def level(self) -> float:
@@ -127,13 +143,13 @@ def page(run: GateRun) -> AgreementPage:
 
 
 def label_lines(run: GateRun) -> list[LabelLine]:
-    """Give a line for each label of a receipt, in the policy's order."""
+    """Give a line for each label of a receipt, in the codebook's order."""
     titles = titles_of(run.snapshot.codebook)
     waivers = {row.label: row for row in run.waivers.filter(until__gt=timezone.now())}
-    return [
-        _line(key, titles.get(key, key), found, waivers.get(key))
-        for key, found in run.receipt["labels"].items()
-    ]
+    # JSON in the database forgets the order of names; the codebook remembers it.
+    order = {key: place for place, key in enumerate(titles)}
+    found = sorted(run.receipt["labels"].items(), key=lambda item: order.get(item[0], len(order)))
+    return [_line(key, titles.get(key, key), label, waivers.get(key)) for key, label in found]
 
 
 def titles_of(version: CodebookVersion) -> dict[str, str]:
@@ -197,3 +213,9 @@ def _waived(waiver: Waiver | None) -> str:
     if waiver is None:
         return ""
     return f" Waived by {waiver.waived_by} until {waiver.until:%Y-%m-%d}: {waiver.reason}"
+
+
+def _between(low: float | None, high: float | None) -> str:
+    if low is None or high is None:
+        return "–"
+    return f"{low:.3f} to {high:.3f}".replace("-", "−")

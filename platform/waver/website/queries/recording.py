@@ -120,6 +120,11 @@ class RecordingPage:
         return any(asset.kind == Asset.Kind.PROXY for asset in self.assets)
 
     @property
+    def has_contact_sheet(self) -> bool:
+        """Tell whether there is a picture of all faces that were cut out."""
+        return any(asset.kind == Asset.Kind.CONTACT_SHEET for asset in self.assets)
+
+    @property
     def has_transcript(self) -> bool:
         """Tell whether a transcript was made."""
         return any(asset.kind == Asset.Kind.TRANSCRIPT for asset in self.assets)
@@ -161,7 +166,7 @@ def rater_rows(recording: Recording, *, for_lead: bool) -> list[RaterRow]:
         _rater_row(row, number=numbers[row.rater_id], words=words, for_lead=for_lead)
         for row in rows
     ]
-    return sorted(found, key=lambda row: (row.batch, row.name))
+    return sorted(found, key=lambda row: (row.name, row.batch))
 
 
 def rater_numbers(study: Study) -> dict[UUID, int]:

@@ -1,4 +1,7 @@
-"""What an administrator sees: queues, workers' leases, storage, models. No personal data."""
+"""What an administrator sees: programs, queues, workers' leases, storage, models.
+
+Nothing here names a participant or a file: why a recording failed is for its study to read.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,7 @@ from django.utils import timezone
 from waver.accounts.models import User
 from waver.core.models import Blob, Job
 from waver.recordings.models import ModelCard
+from waver.stack import status as stack_status
 from waver.studies.models import Study
 from waver.website.queries import jobs
 
@@ -73,12 +77,23 @@ class Storage:
 
 
 @dataclass(frozen=True)
-class Status:
-    """Everything on the status page."""
+class Failure:
+    """A job that failed. `why` is empty for a recording's, whose sentence may hold a file name."""
 
+    title: str
+    finished_at: datetime | None
+    subject: str
+    why: str
+
+
+@dataclass(frozen=True)
+class Status:
+    """Everything on the status page. `stack` is None where no supervisor runs (production)."""
+
+    stack: stack_status.Status | None
     queues: list[QueueLine]
     open_jobs: list[jobs.JobLine]
-    failed_jobs: QuerySet[Job]
+    failed_jobs: list[Failure]
     storage: Storage
     cards: QuerySet[ModelCard]
     studies: int
@@ -89,14 +104,28 @@ def status() -> Status:
     """Read the state of the house."""
     open_rows = Job.objects.filter(state__in=jobs.OPEN).order_by("-state", "created_at")[:12]
     return Status(
+        stack=stack_status.read_status(Path(settings.VAR)),
         queues=queue_lines(),
         open_jobs=[_without_person(line) for line in jobs.lines(list(open_rows))],
-        failed_jobs=Job.objects.filter(state=Job.State.FAILED).order_by("-finished_at")[:10],
+        failed_jobs=_failures(),
         storage=_storage(),
         cards=ModelCard.objects.order_by("code", "-created_at"),
         studies=Study.objects.count(),
         people=User.objects.filter(is_active=True).count(),
     )
+
+
+def _failures() -> list[Failure]:
+    rows = Job.objects.filter(state=Job.State.FAILED).order_by("-finished_at")[:10]
+    return [
+        Failure(
+            title=jobs.title_of(row.name),
+            finished_at=row.finished_at,
+            subject=f"{row.subject_kind} {row.subject_id}",
+            why="" if row.name.startswith("recordings.") else row.error,
+        )
+        for row in rows
+    ]
 
 
 def queue_lines() -> list[QueueLine]:

@@ -41,6 +41,7 @@ class Problem:
     url: str
     state: str
     sentence: str
+    word: str = ""
 
 
 @dataclass(frozen=True)
@@ -211,6 +212,7 @@ def _problems(study: Study, by_state: Counter[str]) -> tuple[list[Problem], int]
             url=reverse("website:recording", args=[study.code, row.pk]),
             state=row.state,
             sentence=row.error or " ".join(row.notes),
+            word=str(row.get_state_display()),
         )
         for row in study.recordings.filter(state__in=TROUBLED)
         .select_related("take__participant", "take__prompt")

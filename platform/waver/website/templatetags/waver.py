@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import Any
 
 from django import template
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from waver.accounts.models import User
@@ -54,6 +54,9 @@ WORDS = {
     "undetermined": "Undetermined",
     "waived": "Waived",
 }
+
+
+WORDS_OF_VERDICTS = {"Pass", "Tentative", "Fail", "Undetermined", "Waived"}
 
 
 def kind_of(state: str) -> str:
@@ -122,7 +125,27 @@ def percent(share: Any) -> str:
 @register.filter
 def decimals(value: Any, places: int = 2) -> str:
     """Write a number with a fixed number of decimals, or a dash when there is none."""
-    return f"{value:.{places}f}" if isinstance(value, int | float) else "–"
+    return f"{value:.{places}f}".replace("-", "−") if isinstance(value, int | float) else "–"
+
+
+@register.filter
+def thousands(value: Any) -> str:
+    """Write a large count with narrow spaces: 19 800."""
+    return f"{value:,}".replace(",", "\u202f") if isinstance(value, int) else "0"
+
+
+@register.filter
+def after_verdict(sentence: str) -> str:
+    """Leave out a sentence's first word where the verdict stands beside it already."""
+    first, _, rest = sentence.partition(". ")
+    return rest if rest and first in WORDS_OF_VERDICTS else sentence
+
+
+@register.filter
+def paragraphs(text: str) -> SafeString:
+    """Make a paragraph of each block of lines; single line breaks are only the file's layout."""
+    blocks = [" ".join(block.split()) for block in text.split("\n\n")]
+    return format_html_join("", "<p>{}</p>", ([block] for block in blocks if block))
 
 
 @register.filter

@@ -33,9 +33,9 @@ class Timeline {
       rows.push({ name: `Candidate: ${cue.replaceAll("_", " ")}`, height: 24, draw: "cues",
         data: data.cues.filter((c) => c.cue === cue) });
     }
-    for (const rater of data.raters) {
-      rows.push({ name: rater.name + (rater.is_synthetic ? " (synthetic)" : ""), height: 28,
-        draw: "marks", data: rater, title: rater.who });
+    for (const rater of oneRowEach(data.raters)) {
+      rows.push({ name: rater.name, height: 28, draw: "marks", data: rater, title: rater.who,
+        more: [rater.is_synthetic ? "synthetic" : "", ...rater.answers.map((a) => a.answer)] });
     }
     if (data.restrictions.length) {
       rows.push({ name: "Must not be used", height: 24, draw: "restrictions", data: data.restrictions });
@@ -45,7 +45,14 @@ class Timeline {
       const cell = document.createElement("div");
       cell.style.height = `${row.height}px`;
       cell.textContent = row.name;
-      cell.title = row.title ? `${row.name}: ${row.title}` : row.name;
+      const more = (row.more ?? []).filter(Boolean).join(", ");
+      if (more) {
+        const words = document.createElement("span");
+        words.className = "more";
+        words.textContent = more;
+        cell.append(words);
+      }
+      cell.title = [row.name, row.title, more].filter(Boolean).join(", ");
       return cell;
     }));
     this.height = rows.reduce((sum, row) => sum + row.height, 0);
@@ -179,7 +186,7 @@ class Timeline {
   faces(runs, top, height) {
     const side = 48;
     const count = Math.floor(this.width / (side + 2));
-    const seen = runs.filter((run) => ["detected", "interpolated", "blurred"].includes(run.status));
+    const seen = runs.filter((run) => ["usable", "blurred"].includes(run.status));
     for (let n = 0; n <= count; n++) {
       const x = n * (side + 2);
       const us = Math.max(0, Math.min(this.us(x + side / 2), this.of.durationUs - 1));
@@ -187,9 +194,8 @@ class Timeline {
       const image = run && this.face(this.of.frameAt(us), run);
       if (image) this.pen.drawImage(image, x, top + 3, side, side);
     }
-    const colours = { detected: this.ink.good, interpolated: this.ink.wait };
     for (const run of runs) {
-      this.block(run, top + height - 10, 5, colours[run.status] ?? this.ink.attention, "face",
+      this.block(run, top + height - 10, 5, run.status === "usable" ? this.ink.good : this.ink.attention, "face",
         `Face ${run.status.replaceAll("_", " ")}, ${lengthOf(run)}`);
     }
   }
@@ -252,8 +258,8 @@ class Timeline {
   marks(rater, top, height) {
     if (!rater.marks.length) {
       this.pen.fillStyle = this.ink["ink-soft"];
-      const words = rater.answers.map((answer) => answer.answer).join(", ");
-      this.pen.fillText(rater.state !== "submitted" ? "not labelled yet" : words || "marked nothing", 8, top + height / 2);
+      const words = rater.done ? (rater.answers.length ? "" : "marked nothing") : "not labelled yet";
+      this.pen.fillText(words, 8, top + height / 2);
     }
     for (const mark of rater.marks) {
       this.block(mark, top + 4, height - 9, mark.colour);
@@ -288,6 +294,19 @@ class Timeline {
   hit(span, top, height, words, stretch = null) {
     this.hits.push({ x0: this.x(span.start_us), x1: this.x(span.end_us), y0: top, y1: top + height, words, stretch });
   }
+}
+
+/** A rater may have several passes of one recording; the timeline gives each rater one row. */
+function oneRowEach(passes) {
+  const rows = new Map();
+  for (const pass of passes) {
+    const row = rows.get(pass.name) ?? { ...pass, marks: [], answers: [], done: false };
+    row.marks.push(...pass.marks);
+    row.answers.push(...pass.answers);
+    row.done ||= pass.state === "submitted";
+    rows.set(pass.name, row);
+  }
+  return [...rows.values()];
 }
 
 function lengthOf(span) {
