@@ -18,6 +18,9 @@ from annotation.services import withdrawn
 from waver.core.holders import Held
 
 
+HeldList = list[Held]  # inside the class, `list` is its own method
+
+
 class AnnotationHolder:
     """Holds assignments, tasks in Label Studio, and labels. Free notes are personal data."""
 
@@ -31,7 +34,7 @@ class AnnotationHolder:
         "annotation.ClipLabel",
     )
 
-    def list(self, participant_id: UUID) -> list[Held]:
+    def list(self, participant_id: UUID) -> HeldList:
         """List the participant's annotations, their assignments and their tasks."""
         theirs = {"recording__take__participant_id": participant_id}
         labels = Annotation.objects.filter(**{f"assignment__{k}": v for k, v in theirs.items()})
@@ -71,6 +74,6 @@ class AnnotationHolder:
             ).delete()
             Assignment.objects.filter(recording__take__participant_id=participant_id).delete()
 
-    def verify_absent(self, participant_id: UUID) -> list[Held]:
+    def verify_absent(self, participant_id: UUID) -> HeldList:
         """Look again: whatever `list` still finds."""
         return self.list(participant_id)

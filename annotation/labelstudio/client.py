@@ -267,10 +267,10 @@ def _moment(value: str) -> datetime:
     return datetime.fromisoformat(value.replace("Z", "+00:00"))
 
 
-def _api_error() -> type[Exception]:
+def _api_error() -> Any:
     from label_studio_sdk.core.api_error import ApiError  # noqa: TID251
 
-    return ApiError  # type: ignore[no-any-return]  # the library has no types here
+    return ApiError
 
 
 @contextmanager

@@ -59,6 +59,7 @@ class Running:
             self.server.kill()
             self.server.wait()
         self.web.terminate()
+        _end_sessions()
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
@@ -169,6 +170,18 @@ def _client(program: str, *arguments: str | Path) -> None:
         capture_output=True,
         timeout=120,
     )
+
+
+def _end_sessions() -> None:
+    """End what the web server's threads left open, or the test database cannot be dropped."""
+    from django.db import connection
+
+    name = connection.settings_dict["NAME"]
+    connection.close()
+    with psycopg.connect(host=_host(), user=USER, dbname="postgres", autocommit=True) as direct:
+        direct.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name]
+        )
 
 
 def _host() -> str:

@@ -127,13 +127,17 @@ def land(url: httpx.URL | str) -> str:
 
 
 @contextmanager
-def scene(running: Running, folder: Path, settings: Any) -> Iterator[Scene]:
+def scene(
+    running: Running, folder: Path, settings: Any, *, count: int = 4, prelabel_share: float = 0.5
+) -> Iterator[Scene]:
     """Make the study, publish its batch and, at the end, leave Waver's tables empty again."""
     before = settings.WAVER_STORAGE, settings.WAVER_SCRATCH
     settings.WAVER_STORAGE = {"backend": "folder", "folder": folder / "storage"}
     settings.WAVER_SCRATCH = folder / "scratch"
     clip = make_clip(folder / "clip.mp4")
-    study = StudyFactory(design={"raters_per_recording": 2, "prelabel_share": 0.5, "seed": 3})
+    study = StudyFactory(
+        design={"raters_per_recording": 2, "prelabel_share": prelabel_share, "seed": 3}
+    )
     codebooks.install_codebook(study, shipped()["bah"].read_text(encoding="utf-8"), "tests")
     raters = tuple(
         MembershipFactory(
@@ -142,7 +146,7 @@ def scene(running: Running, folder: Path, settings: Any) -> Iterator[Scene]:
         for letter in "ab"
     )
     recordings = []
-    for _ in range(4):
+    for _ in range(count):
         recording = RecordingFactory(
             participant=consented_participant(study), duration_us=SECONDS * 1_000_000
         )

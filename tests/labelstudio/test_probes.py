@@ -31,7 +31,11 @@ ABOUT_ONESELF = {
     "^api/current-user/whoami",
     "^api/current-user/hotkeys/",
     "^api/current-user/product-tour",
+    "version/",
+    "api/version/",
     "^api/users/$",
+    "^api/ml/",
+    "^api/label_links/$",
     "^api/projects/",
 }
 # Tables whose rows the probes must not change; a rater's own tour and last activity may.
@@ -151,6 +155,8 @@ def test_ones_own_ids_open_only_what_labelling_needs(stage, people, routes):
         "^api/current-user/whoami",
         "^api/current-user/hotkeys/",
         "^api/users/$",
+        "^api/ml/",
+        "^api/label_links/$",
         "^api/projects/",
         "^api/projects/<int:pk>/",
         "^api/projects/<int:pk>/next/",

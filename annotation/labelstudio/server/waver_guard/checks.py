@@ -23,7 +23,7 @@ _QUERY_WORDS = frozenset(
         "page_size",
         "id",
         "labeling",
-        "tabs",
+        "tabID",
         "tab_filter",
         "fields",
         "include",
@@ -37,6 +37,7 @@ _QUERY_WORDS = frozenset(
         "annotation",
         "region",
         "expand",
+        "lsref",
     }
 )
 _PROJECT_WORDS = ("project", "projectID", "project_id")
@@ -69,6 +70,7 @@ _ANNOTATION_WORDS = frozenset(
         "annotation",
     }
 )
+_NO_VIEW = ("", "0", "undefined", "null")
 _NOT_YOURS = "This is not part of your work. Start labelling from your page in Waver."
 _LARGEST_BODY = 10 * 1024 * 1024
 
@@ -91,8 +93,9 @@ def refuse_foreign_words(request, rater):
         _require(value == "" or _task_is_own(_number(value), rater))
     for value in request.GET.getlist("annotation"):
         _require(value == "" or _annotation(_number(value), rater) is not None)
-    for value in request.GET.getlist("view"):
-        _require(value == "" or _view_is_own(_number(value), rater))
+    for word in ("view", "tabID", "tab"):
+        for value in request.GET.getlist(word):
+            _require(value in _NO_VIEW or _view_is_own(_number(value), rater))
     for word in ("include", "expand"):
         if any("completed_by" in value or "user" in value for value in request.GET.getlist(word)):
             raise Refused("Label Studio does not name people here.")

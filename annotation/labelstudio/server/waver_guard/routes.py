@@ -30,7 +30,11 @@ RULES = {
     "^api/current-user/whoami": {"GET": checks.nothing_more},
     "^api/current-user/hotkeys/": {"GET": checks.nothing_more, "PATCH": checks.own_hotkeys},
     "^api/current-user/product-tour": {"GET": checks.own_tour, "PATCH": checks.own_tour},
+    "version/": {"GET": checks.nothing_more},
+    # Asked for by the interface, and answered by the guard: no people, models or label links.
     "^api/users/$": {"GET": checks.empty_list},
+    "^api/ml/": {"GET": checks.empty_list},
+    "^api/label_links/$": {"GET": checks.empty_page},
     # The project and its stream of tasks.
     "^api/projects/": {"GET": checks.empty_page},
     "^api/projects/<int:pk>/": {"GET": checks.own_project},

@@ -7,7 +7,7 @@ from core.settings.base import *  # noqa: F403
 
 SENTRY_DSN = ""
 from core.settings.label_studio import *  # noqa: E402, F403
-from core.settings.label_studio import BASE_DIR, DATABASES, INSTALLED_APPS, MIDDLEWARE  # noqa: E402
+from core.settings.label_studio import DATABASES, INSTALLED_APPS, MIDDLEWARE  # noqa: E402
 
 
 def _required(name: str) -> str:
@@ -67,9 +67,6 @@ COLLECT_ANALYTICS = False
 LATEST_VERSION_CHECK = False
 FRONTEND_SENTRY_DSN = ""
 CONVERTER_DOWNLOAD_RESOURCES = False
-
-# Static files straight from the package: no collectstatic.
-STATIC_ROOT = os.path.join(BASE_DIR, "static")
 
 # Label Studio may call Waver (its webhook), on whatever private address that is, and nobody else:
 # raters cannot name addresses, and the service account names only Waver's.

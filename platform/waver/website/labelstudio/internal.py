@@ -9,7 +9,7 @@ import hmac
 import json
 from collections.abc import Callable
 from functools import wraps
-from typing import Any, Concatenate, ParamSpec
+from typing import Any, Concatenate, ParamSpec, cast
 
 from django.conf import settings
 from django.http import (
@@ -50,7 +50,7 @@ def _for_holder_of(header: str, secret_name: str) -> Callable[[View[P]], View[P]
             except WaverError as error:
                 return JsonResponse({"detail": error.sentence}, status=error.http_status)
 
-        return wrapped
+        return cast("View[P]", wrapped)
 
     return decorate
 

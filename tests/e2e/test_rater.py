@@ -1,0 +1,165 @@
+"""A rater in a real browser: signs in to Waver, sees and hears the clip, draws, submits."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, expect
+
+from annotation.models import Annotation
+from tests.factories import PASSWORD
+from tests.labelstudio.conftest import committed_database, pair
+from tests.labelstudio.running import Running
+from tests.labelstudio.scene import SECONDS, Scene, scene
+from waver.accounts.models import User
+from workers.runner import drain
+
+__all__ = ["committed_database", "pair"]
+
+pytestmark = [pytest.mark.labelstudio, pytest.mark.browser]
+
+LABEL = "Ambivalence or hesitancy"
+PATIENCE_MS = 60_000
+CURRENT_TIMES = "[...document.querySelectorAll('video,audio')].map(media => media.currentTime)"
+
+
+@pytest.fixture
+def blind(pair: Running, django_db_blocker, tmp_path: Path, browser: Browser) -> Iterator[Scene]:
+    yield from _scene(pair, django_db_blocker, tmp_path, prelabel_share=0.0, count=2)
+
+
+@pytest.fixture
+def shown(pair: Running, django_db_blocker, tmp_path: Path, browser: Browser) -> Iterator[Scene]:
+    yield from _scene(pair, django_db_blocker, tmp_path, prelabel_share=1.0, count=1)
+
+
+def _scene(pair: Running, blocker, folder: Path, **how) -> Iterator[Scene]:
+    from django.conf import settings
+
+    with blocker.unblock(), scene(pair, folder, settings, **how) as made:
+        yield made
+
+
+def test_a_rater_draws_a_segment_and_it_arrives_to_the_microsecond(blind: Scene, browser: Browser):
+    rater, other = blind.raters
+    with browser.new_context(viewport={"width": 1400, "height": 900}) as context:
+        page = _start_labelling(blind, context, rater)
+        assert f"/projects/{blind.project(rater)}/data?labeling=1" in page.url
+        _plays(page)
+        page.get_by_text(LABEL, exact=True).click()
+        _draw(page, start=1.5, end=3.0)
+        _region(page).click()
+        page.keyboard.press("3")  # certain
+        page.get_by_text("Pause", exact=True).click()
+        _submit(page)
+        expect(page.get_by_text("2 of 2").first).to_be_visible(timeout=PATIENCE_MS)
+    first = blind.assignments(rater)[0]
+    assert {job.state for job in drain(queues=["io"])} == {"done"}
+    stored = Annotation.objects.get(assignment=first)
+    assert (stored.received_by, stored.verdict) == ("webhook", "accepted")
+    found = stored.segments.get()
+    value = stored.raw["result"][0]["value"]
+    for us, seconds in ((found.start_us, value["start"]), (found.end_us, value["end"])):
+        assert us == int((Decimal(repr(seconds)) * 1_000_000).quantize(Decimal(1)))
+    assert abs(found.start_us - 1_500_000) < 20_000
+    assert abs(found.end_us - 3_000_000) < 20_000
+    assert (found.label, found.certainty) == ("ah", 3)
+    assert [(cue.modality, cue.cue) for cue in found.cues.all()] == [("audio", "pause")]
+    _out_of_reach(blind, browser, other, first, stored.remote_id)
+
+
+def _out_of_reach(blind: Scene, browser: Browser, other: User, first, annotation: int) -> None:
+    """As rater B: A's project, task, annotation and media are refused."""
+    with browser.new_context() as context:
+        page = _start_labelling(blind, context, other)
+        project, task = blind.project(blind.raters[0]), blind.task(first)
+        for path in (
+            f"/projects/{project}/data",
+            f"/api/projects/{project}",
+            f"/api/tasks/{task}",
+            f"/api/annotations/{annotation}",
+            f"/waver/media/{first.media_token}",
+        ):
+            answer = page.request.get(f"{blind.running.label_studio_url}{path}")
+            assert answer.status in (403, 404), path
+            assert first.media_token not in answer.text()
+        page.goto(f"{blind.running.label_studio_url}/projects/{project}/data")
+        expect(page.get_by_text("not part of your work")).to_be_visible()
+
+
+def test_a_cue_candidate_is_a_start_that_the_rater_must_judge(shown: Scene, browser: Browser):
+    rater = shown.raters[0]
+    with browser.new_context(viewport={"width": 1400, "height": 900}) as context:
+        page = _start_labelling(shown, context, rater)
+        _region(page).click()
+        expect(page.get_by_role("heading", name="How sure are you?")).to_be_visible()
+        page.get_by_role("button", name="Submit").first.click()
+        expect(page.get_by_text("Please answer: How sure are you?")).to_be_visible()
+        page.get_by_role("button", name="OK").click()
+        expect(page.get_by_text("Please answer: How sure are you?")).to_be_hidden()
+        page.keyboard.press("1")
+        expect(page.get_by_role("radio", name="Unsure")).to_be_checked()
+        _submit(page)
+    drain(queues=["io"])
+    stored = Annotation.objects.get(assignment=shown.assignments(rater)[0])
+    found = stored.segments.get()
+    assert (found.start_us, found.end_us, found.certainty) == (1_500_000, 2_500_000, 1)
+    assert stored.assignment.arm == "prelabel"
+
+
+def _start_labelling(stage: Scene, context: BrowserContext, rater: User) -> Page:
+    """Sign in to Waver, press “Start labelling”, close the instructions."""
+    page = context.new_page()
+    page.goto(f"{stage.running.waver_url}/sign-in/")
+    page.fill("input[name=username]", rater.username)
+    page.fill("input[name=password]", PASSWORD)
+    page.get_by_role("button", name="Sign in").click()
+    page.wait_for_url("**/queue/")
+    page.get_by_role("button", name="Start labelling").click()
+    page.wait_for_url("**/projects/**", timeout=PATIENCE_MS)
+    expect(page.get_by_text("Labeling Instructions")).to_be_visible(timeout=PATIENCE_MS)
+    page.keyboard.press("Escape")
+    expect(page.get_by_text("Labeling Instructions")).to_be_hidden()
+    expect(page.get_by_role("button", name="Submit").first).to_be_enabled(timeout=PATIENCE_MS)
+    expect(page.locator("canvas")).to_have_count(2, timeout=PATIENCE_MS)
+    page.wait_for_function(
+        "[...document.querySelectorAll('video,audio')].filter(m => m.readyState === 4).length >= 2",
+        timeout=PATIENCE_MS,
+    )
+    return page
+
+
+def _plays(page: Page) -> None:
+    """The sound and the picture move on together when played, and stop."""
+    page.get_by_test_id("playback-button:play").last.click()
+    page.wait_for_function(f"Math.min(...{CURRENT_TIMES}) > 0.4", timeout=PATIENCE_MS)
+    page.get_by_test_id("playback-button:pause").last.click()
+    sound, picture = page.evaluate(CURRENT_TIMES)
+    assert abs(sound - picture) < 0.5
+
+
+def _draw(page: Page, *, start: float, end: float) -> None:
+    """Drag over the waveform from `start` to `end`, in seconds."""
+    box = page.locator("canvas").nth(1).bounding_box()
+    assert box is not None
+    height = box["y"] + 80
+    page.mouse.move(box["x"] + box["width"] * start / SECONDS, height)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] * (start + end) / 2 / SECONDS, height, steps=5)
+    page.mouse.move(box["x"] + box["width"] * end / SECONDS, height, steps=5)
+    page.mouse.up()
+
+
+def _region(page: Page):
+    """The first entry of the list of segments, on the right."""
+    return page.locator(".lsf-outliner-item, [class*=outliner-item]").filter(has_text=LABEL).first
+
+
+def _submit(page: Page) -> None:
+    with page.expect_response(re.compile(r"/annotations")) as answer:
+        page.get_by_role("button", name="Submit").first.click()
+    assert answer.value.status == 201
