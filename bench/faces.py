@@ -110,7 +110,7 @@ def _extract(clip: Path, detector: Detector, out_dir: str, every: int) -> int:
     from waver.core.clock import frame_us
     from workers.faces.extract import extract_faces
 
-    rate = Fraction(RATE)
+    rate = _rate(clip)
     found = extract_faces(
         clip,
         Path(out_dir),
@@ -122,6 +122,13 @@ def _extract(clip: Path, detector: Detector, out_dir: str, every: int) -> int:
     if found.share_with_face < 0.9:
         raise RuntimeError(f"A face was found in only {found.share_with_face:.0%} of {clip.name}.")
     return found.frame_count
+
+
+def _rate(clip: Path) -> Fraction:
+    import av
+
+    with av.open(str(clip)) as container:
+        return container.streams.video[0].average_rate or Fraction(RATE)
 
 
 def _decode(clip: Path) -> int:

@@ -14,7 +14,7 @@ from bench.table import megabytes
 
 SHORT_SECONDS, LONG_SECONDS = 10, 600
 WIDTH, HEIGHT = 160, 120
-# A small network and a look at every tenth frame: neither changes what is held.
+# Small pictures for the network and a look at every fifth frame: neither changes what is held.
 LONG_SIDE, LOOK_EVERY = 96, 5
 _NOTE = (
     "measured: growth of the peak from 10 s to 10 min (in brackets the peak at 10 min), the stage "
