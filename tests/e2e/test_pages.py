@@ -24,6 +24,7 @@ def pages(material: Material) -> dict[str, list[str]]:
         reverse("website:study", args=STUDY),
         reverse("website:recordings", args=STUDY),
         reverse("website:recording", args=[*STUDY, material.recording.pk]),
+        reverse("website:batches", args=STUDY),
         reverse("website:agreement", args=STUDY),
         reverse("website:releases", args=STUDY),
         reverse("website:release", args=[*STUDY, material.release.pk]),

@@ -23,7 +23,7 @@ from tests.factories import (
 )
 from waver.accounts.models import User
 from waver.consent.models import Participant
-from waver.datasets import receipts
+from waver.datasets import policies, receipts
 from waver.datasets.models import GatePolicy, GateRun, Release, Snapshot
 from waver.recordings.models import Asset, FaceTrack, Recording
 from waver.studies.models import Membership, Study
@@ -153,13 +153,20 @@ def make_gate_run(
             reasons=["Everybody always gave the same value."],
         ),
     }  # fmt: skip
-    receipt = {"schema": "waver.receipt/1", "policy": {"demonstration": True}, "labels": labels}
+    receipt = {
+        "schema": "waver.receipt/1",
+        "policy": {"demonstration": True},
+        "look": {"number": 1, "allowed": 3, "error": 0.008333333333},
+        "labels": labels,
+    }
     snapshot = Snapshot.objects.create(
         study=study, codebook=codebook, number=number, sha256="cd" * 32, frozen_by="tests"
     )
     return GateRun.objects.create(
         snapshot=snapshot,
-        policy=GatePolicy.objects.create(study=study, text="labels: {}", sha256=f"{number:064x}"),
+        policy=GatePolicy.objects.create(
+            study=study, text=policies.shipped("demonstration"), sha256=f"{number:064x}"
+        ),
         look=1,
         verdict=GateRun.Verdict.PASS,
         sentence="Pass. For these raters, 1 of 3 labels may be released: segments/ah.",

@@ -71,6 +71,16 @@ EXPECTED: dict[str, tuple[Arguments, str, dict[str, int]]] = {
     ),
     # It is ready already, so there is nothing to accept (409).
     "recording-accept": (of_recording, "post", RESEARCH | {"researcher": 409, "lead": 409}),
+    "batches": (lambda m: STUDY, "get", RESEARCH),
+    # It is open already, so there is nothing to send again (409).
+    "batch-again": (
+        lambda m: {**STUDY, "batch_id": m.batch.pk},
+        "post",
+        RESEARCH | {"researcher": 409, "lead": 409},
+    ),
+    "agreement-look": (
+        lambda m: STUDY, "post", RESEARCH | {"researcher": SIGN_IN, "lead": SIGN_IN},
+    ),
     "agreement": (lambda m: STUDY, "get", RESEARCH),
     "agreement-run": (lambda m: {**STUDY, "run_id": m.gate_run.pk}, "get", RESEARCH),
     "agreement-table": (lambda m: {**STUDY, "run_id": m.gate_run.pk}, "get", RESEARCH),

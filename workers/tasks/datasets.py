@@ -1,11 +1,12 @@
-"""Building releases."""
+"""Judging a study's labels, and building releases."""
 
 from __future__ import annotations
 
 from waver.core.errors import Missing
 from waver.core.jobs import JobRun
-from waver.datasets import jobs, releases
+from waver.datasets import gate, jobs, policies, releases, snapshots
 from waver.datasets.models import GateRun
+from waver.studies.models import Study
 from workers.runner import handles
 
 
@@ -27,3 +28,22 @@ def build_release(run: JobRun) -> None:
         on_progress=run.progress,
         commit=run.commit,
     )
+
+
+@handles(jobs.JUDGE)
+def judge(run: JobRun) -> None:
+    """Freeze a study's labels and let the gate look at them, under the study's newest policy."""
+    study = Study.objects.filter(pk=run.job.subject_id).first()
+    if study is None:
+        raise Missing("The study whose labels were to be judged is gone. Nothing is to do.")
+    actor = run.job.payload["actor"]
+    policy = study.gate_policies.order_by("-created_at").first() or policies.install(
+        study=study, text=policies.shipped("standard"), actor=actor
+    )
+    run.progress(0.1, "Freezing the labels")
+    snapshot = snapshots.freeze(study=study, actor=actor)
+    run.progress(0.3, "Measuring agreement")
+    # Both steps give what is there already when they are repeated, so the end needs no part in it.
+    gate.evaluate(snapshot=snapshot, policy=policy, actor=actor)
+    with run.commit():
+        pass

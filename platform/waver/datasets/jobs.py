@@ -5,3 +5,4 @@ from __future__ import annotations
 from waver.core.jobs import declare
 
 RELEASE = declare("datasets.release", queue="io", lease_seconds=60, limit_seconds=7200)
+JUDGE = declare("datasets.judge", queue="cpu", lease_seconds=60, limit_seconds=3600)

@@ -24,7 +24,7 @@ _PAGES = {
     "studies": (
         "My studies",
         (
-            *("studies", "study", "recordings", "recording"),
+            *("studies", "study", "recordings", "recording", "batches"),
             *("agreement", "agreement-run", "releases", "release"),
         ),
     ),

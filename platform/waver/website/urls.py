@@ -3,7 +3,16 @@
 from django.urls import URLPattern, URLResolver, include, path
 
 from waver.website.labelstudio.urls import urlpatterns as label_studio_urls
-from waver.website.views import agreement, auth, queue, recordings, releases, status, studies
+from waver.website.views import (
+    agreement,
+    auth,
+    batches,
+    queue,
+    recordings,
+    releases,
+    status,
+    studies,
+)
 
 STUDY = "studies/<slug:code>/"
 RECORDING = f"{STUDY}recordings/<uuid:recording_id>/"
@@ -25,6 +34,9 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path(f"{RECORDING}media/<slug:kind>/", recordings.recording_media, name="recording-media"),
     path(f"{RECORDING}faces/<int:frame>.jpg", recordings.face, name="recording-face"),
     path(f"{RECORDING}accept/", recordings.accept, name="recording-accept"),
+    path(f"{STUDY}batches/", batches.batches, name="batches"),
+    path(f"{STUDY}batches/<uuid:batch_id>/again/", batches.send_again, name="batch-again"),
+    path(f"{STUDY}agreement/look/", agreement.look, name="agreement-look"),
     path(f"{STUDY}agreement/", agreement.newest, name="agreement"),
     path(f"{STUDY}agreement/<uuid:run_id>/", agreement.run, name="agreement-run"),
     path(f"{STUDY}agreement/<uuid:run_id>/table.csv", agreement.table, name="agreement-table"),

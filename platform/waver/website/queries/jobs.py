@@ -22,6 +22,7 @@ TITLES = {
     "recordings.cues": "Marking cue candidates",
     "annotation.publish": "Sending clips to raters",
     "annotation.collect": "Fetching raters' work",
+    "datasets.judge": "Measuring agreement",
     "datasets.release": "Building a release",
 }
 OPEN = (Job.State.QUEUED, Job.State.RUNNING)

@@ -271,13 +271,14 @@ def _next_step(study: Study, page: Overview, by_state: Counter[str]) -> list[Nee
     """Say what comes next on the way to a release, when it waits for a person."""
     if not page.recordings or page.open_job_count:
         return []
+    batches = reverse("website:batches", args=[study.code])
+    where = reverse("website:agreement", args=[study.code])
     if by_state[State.READY] and not page.batches:
-        return [Need("The recordings are ready: plan a batch for your raters.", "")]
+        return [Need("The recordings are ready: send them to your raters.", batches)]
     behind = [line for line in page.batches if line.share < 1]
     if page.batches and not behind and page.gate_run is None:
-        return [Need("All raters are done: freeze a snapshot and look at their agreement.", "")]
+        return [Need("All raters are done: look at their agreement.", where)]
     if page.gate_run is not None and not page.releases:
-        where = reverse("website:agreement", args=[study.code])
         if page.gate_run.verdict in (GateRun.Verdict.PASS, GateRun.Verdict.WAIVED):
             return [Need("The gate is open: a release can be built.", where, "good")]
         return [Need("The gate is closed: look at which label holds it, and why.", where)]

@@ -186,6 +186,12 @@ def recording_title(recording: Recording) -> str:
 
 
 @register.filter
+def slug_text(value: Any) -> str:
+    """Write an id as the text that a form sends back."""
+    return str(value)
+
+
+@register.filter
 def job_title(name: str) -> str:
     """Give the plain words for a job's name."""
     return jobs.title_of(name)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from uuid import UUID
 
+from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import render
+from django.shortcuts import redirect, render
 from django.utils.safestring import mark_safe
-from django.views.decorators.http import require_safe
+from django.views.decorators.http import require_POST, require_safe
 
 from waver.core.errors import Missing
+from waver.core.jobs import enqueue
+from waver.datasets.jobs import JUDGE
 from waver.datasets.models import GateRun
 from waver.website.access import RESEARCH, StudyAccess, study_page
 from waver.website.plots import forest
@@ -30,6 +33,21 @@ def newest(request: HttpRequest, member: StudyAccess) -> HttpResponse:
 def run(request: HttpRequest, member: StudyAccess, run_id: UUID) -> HttpResponse:
     """Show one look of the gate."""
     return _show(request, member, queries.find_run(member.study, run_id))
+
+
+@require_POST
+@study_page(RESEARCH)
+def look(request: HttpRequest, member: StudyAccess) -> HttpResponse:
+    """Freeze the labels as they are and let the gate look at them; a worker does it."""
+    enqueue(
+        JUDGE,
+        subject_kind="study",
+        subject_id=member.study.pk,
+        payload={"actor": member.user.get_username()},
+        key=f"{JUDGE.name}:{member.study.pk}",
+    )
+    messages.success(request, "Agreement is being measured. The overview shows how far it is.")
+    return redirect("website:study", member.study.code)
 
 
 @require_safe
