@@ -17,7 +17,6 @@ from annotation.models import (
 from annotation.services import withdrawn
 from waver.core.holders import Held
 
-
 HeldList = list[Held]  # inside the class, `list` is its own method
 
 

@@ -1,4 +1,4 @@
-"""`python -m tests EXPRESSION`: first what can run side by side, then what needs the machine alone."""
+"""`python -m tests EXPRESSION`: what can run side by side, then what needs the machine alone."""
 
 from __future__ import annotations
 

@@ -31,8 +31,13 @@ HeldList: TypeAlias = list[Held]
 class Holder(Protocol):
     """What an app does with the data it holds about one participant."""
 
-    name: str
-    models: tuple[str, ...]  # labels, `app.Model`, of the models with personal data
+    @property
+    def name(self) -> str:
+        """The app's name."""
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """Labels, `app.Model`, of the models with personal data."""
 
     def list(self, participant_id: UUID) -> HeldList:
         """List everything held about the participant."""

@@ -405,7 +405,8 @@ def _forget_broken_connection() -> None:
 def _wait_for_database(*, patience: float = _DATABASE_PATIENCE_SECONDS) -> None:
     """Wait until PostgreSQL answers, which it may not for a moment after a crash.
 
-    Raises OperationalError after `patience` seconds. Inside a transaction there is nothing to wait for.
+    Raises OperationalError after `patience` seconds. Inside a transaction there is nothing to
+    wait for.
     """
     if connection.in_atomic_block:
         return

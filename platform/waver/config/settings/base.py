@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import django_stubs_ext
 
@@ -109,7 +110,7 @@ STATIC_ROOT = VAR / "static"
 WHITENOISE_USE_FINDERS = True
 
 # Where bytes live: only waver.core.storage reads these.
-WAVER_STORAGE = {"backend": "folder", "folder": VAR / "storage"}
+WAVER_STORAGE: dict[str, Any] = {"backend": "folder", "folder": VAR / "storage"}
 WAVER_SCRATCH = VAR / "scratch"
 WAVER_MODELS = VAR / "models"
 WAVER_RELEASES = VAR / "releases"

@@ -1,5 +1,7 @@
 """The embedded stack: everything on this machine, set up by `make up` and `make demo`."""
 
+from typing import Any
+
 from waver.stack.broker import broker_settings
 from waver.stack.secrets import secret
 
@@ -14,7 +16,7 @@ RELEASE_SIGNING_KEY = secret(VAR, "release-signing")
 
 from waver.stack.postgres import embedded_socket_dir  # noqa: E402
 
-DATABASES = {
+DATABASES: dict[str, dict[str, Any]] = {
     "default": {
         "ENGINE": "django.db.backends.postgresql",
         "NAME": "waver",
