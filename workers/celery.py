@@ -12,7 +12,7 @@ from typing import Any
 
 from celery import Celery, signals
 
-from workers import stopping
+from workers import pool_watch, stopping
 from workers.processes import kill_descendants
 
 # Long enough for jobs to be given back; nothing else needs an orderly end.
@@ -28,6 +28,11 @@ app.conf.imports = ("workers.tasks",)
 @signals.worker_process_init.connect  # type: ignore[untyped-decorator]  # Celery has no types
 def _listen_for_stop(**_: Any) -> None:
     stopping.listen()
+
+
+@signals.worker_ready.connect  # type: ignore[untyped-decorator]  # Celery has no types
+def _watch_pool(sender: Any, **_: Any) -> None:
+    pool_watch.watch(sender.controller.pool)
 
 
 @signals.worker_shutting_down.connect  # type: ignore[untyped-decorator]  # Celery has no types

@@ -181,7 +181,8 @@ def test_an_idle_pool_process_that_is_killed_does_not_block_the_other(
     gate.touch()
     first = running.enqueue("tests.hold", 4, gate)
     wait_for(lambda: running.all_in("done", first), seconds=20, what="done")
-    # One of the two waits for a message and holds the lock of the pool's pipe meanwhile.
+    # One of the two waits for a message and holds the lock of the pool's pipe meanwhile:
+    # killed, it takes the lock with it, and its worker must notice.
     os.kill(children(running.pid("compute"))[which], signal.SIGKILL)
     second = running.enqueue("tests.hold", 4, gate)
     wait_for(lambda: running.all_in("done", second), seconds=40, what="done")

@@ -78,6 +78,19 @@ def test_a_program_that_cannot_run_is_given_up(tmp_path: Path) -> None:
     assert "cannot run" in one.last_lines()
 
 
+def test_a_program_that_replaces_itself_in_order_does_not_crash(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervised, "_CRASH_LIFE_SECONDS", 0.05)
+    one = Supervised(shell("sleep 0.2; exit 0"), run="r-order", log_dir=tmp_path)
+    one.start()
+    for _ in range(6):
+        wait_for(one.has_ended)
+        assert one.restart_when_due(), "at once"
+    assert not one.keeps_crashing()
+    one.kill()
+
+
 def test_a_program_that_does_not_listen_is_killed_at_its_deadline(tmp_path: Path) -> None:
     one = Supervised(shell("trap '' TERM; echo deaf; sleep 600"), run="r-deaf", log_dir=tmp_path)
     one.start()

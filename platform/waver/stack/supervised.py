@@ -17,6 +17,8 @@ RUN_VARIABLE = "WAVER_STACK_RUN"
 _LOG_LIMIT_BYTES = 10_000_000
 # So many ends within so many seconds are a program that cannot run.
 _CRASHES, _CRASH_SECONDS = 5, 60.0
+# An end in order counts as one of them only if it comes this soon.
+_CRASH_LIFE_SECONDS = 3.0
 
 
 class Supervised:
@@ -30,6 +32,7 @@ class Supervised:
         self._process: subprocess.Popen[bytes] | None = None
         self._ends: deque[float] = deque(maxlen=_CRASHES)
         self._start_at = 0.0
+        self._started_at = 0.0
 
     @property
     def pid(self) -> int | None:
@@ -41,6 +44,7 @@ class Supervised:
         self.log_file.parent.mkdir(parents=True, exist_ok=True)
         if self.log_file.exists() and self.log_file.stat().st_size > _LOG_LIMIT_BYTES:
             self.log_file.replace(self.log_file.with_suffix(".log.1"))
+        self._started_at = time.monotonic()
         with self.log_file.open("ab") as log:
             self._process = subprocess.Popen(
                 self.program.argv,
@@ -57,8 +61,13 @@ class Supervised:
         if self._process is None or self._process.poll() is None:
             return False
         self._kill_group()
-        self._process = None
         now = time.monotonic()
+        # A worker that wants to be replaced ends in order, and that is no crash.
+        replaced = self._process.returncode == 0 and now - self._started_at > _CRASH_LIFE_SECONDS
+        self._process = None
+        if replaced:
+            self._start_at = now
+            return True
         self._ends.append(now)
         # Later and later: 0.25 s, 0.5 s, 1 s and so on while it keeps ending.
         recent = sum(1 for end in self._ends if now - end < _CRASH_SECONDS)
