@@ -25,6 +25,15 @@ def test_each_role_begins_on_its_own_page(house, role, home):
     assert answer.status_code == 200
 
 
+def test_staff_who_may_read_consent_evidence_are_no_administrators(house):
+    person = house.people["consent_manager"]
+    person.is_staff = True
+    person.save()
+    client = house.client("consent_manager")
+    assert "/admin/" in client.get("/studies/").content.decode()
+    assert client.get("/status/").status_code == 403
+
+
 def test_who_belongs_to_no_study_is_told_what_to_do(db):
     client = Client()
     client.force_login(UserFactory(username="new.person"))

@@ -106,10 +106,10 @@ def study_page(
 def administrator_page(
     view: Callable[Concatenate[HttpRequest, P], HttpResponseBase],
 ) -> Callable[Concatenate[HttpRequest, P], HttpResponseBase]:
-    """Open a view to administrators (Django's staff) only."""
+    """Open a view to administrators only. Staff who may read evidence are not yet that."""
     return _only_if(
         view,
-        lambda user: user.is_staff,
+        lambda user: user.is_superuser,
         "This page is open to the administrators of this Waver. Ask one of them for what you need "
         "to know, or go back to your own pages.",
     )

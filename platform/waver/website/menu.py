@@ -36,13 +36,16 @@ def menu_of(user: User) -> list[Item]:
     """List the pages that begin what somebody may do here, most important first."""
     roles = set(Membership.objects.filter(user=user).values_list("role", flat=True))
     found = []
-    if user.is_staff:
+    if user.is_superuser:
         found.append("status")
     if roles - {Membership.Role.ANNOTATOR}:
         found.append("studies")
     if Membership.Role.ANNOTATOR in roles:
         found.append("queue")
-    return [Item(_PAGES[name][0], reverse(f"website:{name}"), _PAGES[name][1]) for name in found]
+    items = [Item(_PAGES[name][0], reverse(f"website:{name}"), _PAGES[name][1]) for name in found]
+    if user.is_staff:
+        items.append(Item("Administration", reverse("admin:index"), ()))
+    return items
 
 
 def home_of(user: User) -> str | None:
