@@ -81,16 +81,19 @@ def draw_arms(
 ) -> dict[UUID, Arm]:
     """Draw the arm of each recording: the same for all its raters, exactly the design's share.
 
-    Each recording gets a number by hashing the design's seed and its id; the lowest numbers form
-    the pre-label arm, `round(share · n)` of them, half up. Only recordings in `may_show`, whose
-    participants let computer models mark cues, can be in it.
+    Each recording gets a number by hashing the design's seed and its original's hash, so that the
+    same recordings and seed always give the same arms; the lowest numbers form the pre-label
+    arm, `round(share · n)` of them, half up. Only recordings in `may_show`, whose participants
+    let computer models mark cues, can be in it.
     """
     wanted = int(design.prelabel_share * len(recordings) + 0.5)
     drawn = sorted(
-        (recording.pk for recording in recordings if recording.pk in may_show),
-        key=lambda pk: hashlib.sha256(f"arm:{design.seed}:{pk}".encode()).digest(),
+        (recording for recording in recordings if recording.pk in may_show),
+        key=lambda recording: hashlib.sha256(
+            f"arm:{design.seed}:{recording.original_sha256}".encode()
+        ).digest(),
     )
-    shown = set(drawn[:wanted])
+    shown = {recording.pk for recording in drawn[:wanted]}
     return {r.pk: Arm.PRELABEL if r.pk in shown else Arm.BLIND for r in recordings}
 
 

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from django.conf import settings
 from django.db import connection, transaction
@@ -166,7 +166,7 @@ def _object_store(endpoint: str, bucket: str, access_key: str, secret_key: str) 
 
 def backend() -> Backend:
     """Give the place for bytes that the settings name: `folder` or `object_store`."""
-    place = settings.WAVER_STORAGE
+    place: dict[str, Any] = settings.WAVER_STORAGE
     if place["backend"] == "object_store":
         return _object_store(
             place["endpoint"], place["bucket"], place["access_key"], place["secret_key"]

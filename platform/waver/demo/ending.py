@@ -71,6 +71,7 @@ def _build(report: Report, run: GateRun) -> Release:
             return job.progress + job.attempts
 
         wait(lambda: job.state not in _OPEN, look, "The release")
+        bar.update(bar.task_ids[0], completed=100, description="built")
     if job.state != Job.State.DONE:
         raise Conflict(f"The release was not built: {job.error}")
     return Release.objects.get(study=study, version=version, purpose=Purpose.RESEARCH)

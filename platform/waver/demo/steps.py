@@ -139,6 +139,7 @@ def prepare_recordings(report: Report, study: Study) -> None:
                 return done + sum(job.progress + 1e-6 * job.attempts for job in jobs)
 
             wait(lambda: not busy.exists(), look, "The preparation of the recordings")
+            bar.update(bar.task_ids[0], completed=total, description="prepared")
     ready = rows.filter(state=Recording.State.READY).count()
     report.say(f"{ready} of {total} recordings are ready for annotation.")
     for recording in rows.exclude(state=Recording.State.READY).order_by("original_name"):

@@ -1,7 +1,6 @@
 """Production (docker-compose.yml): every secret and address comes from the environment."""
 
 import os
-from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
 
@@ -50,7 +49,7 @@ SECURE_HSTS_SECONDS = 31_536_000
 SESSION_COOKIE_SECURE = True
 CSRF_COOKIE_SECURE = True
 
-WAVER_STORAGE: dict[str, Any] = {
+WAVER_STORAGE = {
     "backend": "object_store",
     "endpoint": required("WAVER_OBJECT_STORE_URL"),
     "bucket": required("WAVER_OBJECT_STORE_BUCKET"),

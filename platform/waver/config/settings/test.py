@@ -3,7 +3,6 @@
 import os
 import tempfile
 from pathlib import Path
-from typing import Any
 
 from .base import *  # noqa: F403
 
@@ -25,7 +24,7 @@ PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 # The memory broker keeps wake-up calls inside the process: tests run jobs by hand.
 CELERY_BROKER_URL = "memory://"
 _scratch = Path(os.environ.get("WAVER_TEST_VAR") or tempfile.gettempdir()) / "waver-tests"
-WAVER_STORAGE: dict[str, Any] = {"backend": "folder", "folder": _scratch / "storage"}
+WAVER_STORAGE = {"backend": "folder", "folder": _scratch / "storage"}
 WAVER_SCRATCH = _scratch / "scratch"
 WAVER_RELEASES = _scratch / "releases"
 STORAGES = {"staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}}
