@@ -47,7 +47,7 @@ def test_an_arm_belongs_to_the_recording_and_is_drawn_by_the_seed(lab: Lab):
 
 @given(share=st.floats(0, 1), count=st.integers(1, 30), seed=st.integers(0, 2**31))
 def test_the_share_of_the_prelabel_arm_is_exact(share: float, count: int, seed: int):
-    recordings = [Recording() for _ in range(count)]
+    recordings = [Recording(original_sha256=f"{number:064x}") for number in range(count)]
     design = StudyDesign(prelabel_share=share, seed=seed)
     arms = assign.draw_arms(recordings, design, may_show={each.pk for each in recordings})
     shown = sum(arm == "prelabel" for arm in arms.values())
