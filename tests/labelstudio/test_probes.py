@@ -31,7 +31,6 @@ ABOUT_ONESELF = {
     "^api/current-user/whoami",
     "^api/current-user/hotkeys/",
     "^api/current-user/product-tour",
-    "version/",
     "api/version/",
     "^api/users/$",
     "^api/ml/",

@@ -105,6 +105,11 @@ def nothing_more(request, rater, kwargs):
     """Let the view run: it is about the rater only."""
 
 
+def exactly_version(request, rater, kwargs):
+    """The interface's question for its version; the route itself matches longer addresses too."""
+    _require(request.path in ("/api/version", "/api/version/"))
+
+
 def own_project(request, rater, kwargs):
     """The project in the address must be the rater's."""
     _require(kwargs["pk"] == rater.project)

@@ -30,7 +30,7 @@ RULES = {
     "^api/current-user/whoami": {"GET": checks.nothing_more},
     "^api/current-user/hotkeys/": {"GET": checks.nothing_more, "PATCH": checks.own_hotkeys},
     "^api/current-user/product-tour": {"GET": checks.own_tour, "PATCH": checks.own_tour},
-    "version/": {"GET": checks.nothing_more},
+    "version/": {"GET": checks.exactly_version},
     # Asked for by the interface, and answered by the guard: no people, models or label links.
     "^api/users/$": {"GET": checks.empty_list},
     "^api/ml/": {"GET": checks.empty_list},
