@@ -8,7 +8,7 @@ interval(stats, "alpha", method="bca", resamples=2000, seed=7)
 cross_check(ratings)                             # the same alpha by the krippendorff package
 """
 
-from annotation.agreement.coefficients import coefficients
+from annotation.agreement.coefficients import Coefficients, coefficients
 from annotation.agreement.consensus import (
     ConsensusSpan,
     SegmentConsensus,
@@ -24,7 +24,7 @@ from annotation.agreement.events import EventAgreement, event_agreement
 from annotation.agreement.intervals import compare, interval
 from annotation.agreement.raters import leave_one_rater_out, pairwise
 from annotation.agreement.ratings import Ratings
-from annotation.agreement.results import Coefficients, Interval, Undefined
+from annotation.agreement.results import Interval, Undefined
 from annotation.agreement.segments import GAP, Runs, Segments
 from annotation.agreement.statistics import SufficientStatistics, sufficient
 from annotation.agreement.unitizing import UnitizingAlpha, u_alpha

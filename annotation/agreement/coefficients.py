@@ -8,16 +8,17 @@ S. Cicchetti and A. Feinstein 1990 (specific agreement).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from annotation.agreement.results import Coefficients, Undefined, Value
-from annotation.agreement.statistics import SufficientStatistics
+from annotation.agreement.results import Undefined, Value
+from annotation.agreement.statistics import SufficientStatistics, upper_triangle
 
 Float64 = npt.NDArray[np.float64]
 
@@ -75,25 +76,71 @@ class Outcome:
         return float(self.value[0])
 
 
+class Coefficients:
+    """Every coefficient of one table of ratings, each computed when it is first asked for.
+
+    A study that is judged by alpha thus pays for alpha alone.
+    """
+
+    def __init__(self, stats: SufficientStatistics) -> None:
+        self._stats = stats
+        self._rows: Float64 = stats.table.sum(axis=0, keepdims=True)
+
+    @cached_property
+    def alpha(self) -> Value:
+        """Krippendorff's alpha with the scale's difference function."""
+        return self._of("alpha")
+
+    @cached_property
+    def alpha_by_category(self) -> Mapping[Any, Value]:
+        """Alpha of "this category against all others", per category."""
+        return self._of_each("alpha_by_category")
+
+    @cached_property
+    def fleiss(self) -> Value:
+        """Fleiss' kappa, weighted by the scale's weights where it has an order."""
+        return self._of("fleiss")
+
+    @cached_property
+    def gwet(self) -> Value:
+        """Gwet's AC1 for nominal data, AC2 by the scale's weights otherwise."""
+        return self._of("gwet")
+
+    @cached_property
+    def pabak(self) -> Value:
+        """Brennan-Prediger / prevalence-adjusted kappa, chance = 1 / categories."""
+        return self._of("pabak")
+
+    @cached_property
+    def percent(self) -> Value:
+        """Share of rater pairs with identical values, 0 to 1."""
+        return self._of("percent")
+
+    @cached_property
+    def specific(self) -> Mapping[Any, Value]:
+        """Specific agreement per category (for two raters: positive agreement)."""
+        return self._of_each("specific")
+
+    @property
+    def n_units(self) -> float:
+        """Units with at least two ratings (ticks, for time)."""
+        return float(self._rows[0, -2])
+
+    @property
+    def n_clusters(self) -> int:
+        """Clusters with at least one such unit."""
+        return int(np.count_nonzero(self._stats.table[:, -2] > 0))
+
+    def _of(self, field: str, category: Any = None) -> Value:
+        return evaluator(self._stats, field, category)(self._rows).first()
+
+    def _of_each(self, field: str) -> Mapping[Any, Value]:
+        return MappingProxyType({value: self._of(field, value) for value in self._stats.values})
+
+
 def coefficients(stats: SufficientStatistics) -> Coefficients:
-    """All coefficients of these statistics; each a float or `Undefined`, see `Coefficients`."""
-    rows = stats.table.sum(axis=0, keepdims=True)
-
-    def of(field: str, category: Any = None) -> Value:
-        return evaluator(stats, field, category)(rows).first()
-
-    units = float(rows[0, -2])
-    return Coefficients(
-        alpha=of("alpha"),
-        alpha_by_category=MappingProxyType({v: of("alpha_by_category", v) for v in stats.values}),
-        fleiss=of("fleiss"),
-        gwet=of("gwet"),
-        pabak=of("pabak"),
-        percent=of("percent"),
-        specific=MappingProxyType({v: of("specific", v) for v in stats.values}),
-        n_units=units,
-        n_clusters=int(np.count_nonzero(stats.table[:, -2] > 0)),
-    )
+    """The coefficients of these statistics; each a float or `Undefined`, see `Coefficients`."""
+    return Coefficients(stats)
 
 
 def evaluator(
@@ -127,12 +174,18 @@ def evaluator(
     return lambda rows: function(Totals.from_rows(rows, size))
 
 
+@lru_cache(maxsize=64)
+def _square(values: int) -> npt.NDArray[np.intp]:
+    """Where each cell of a symmetric (V, V) matrix stands in its upper triangle."""
+    first, second, _ = upper_triangle(values)
+    place = np.zeros((values, values), dtype=np.intp)
+    place[first, second] = place[second, first] = np.arange(len(first))
+    place.flags.writeable = False
+    return place
+
+
 def _symmetric(triangle: Float64, size: int) -> Float64:
-    full = np.zeros((len(triangle), size, size))
-    first, second = np.triu_indices(size)
-    full[:, first, second] = triangle
-    full[:, second, first] = triangle
-    return full
+    return triangle[:, _square(size)]
 
 
 def _ratio(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias, get_args
 
@@ -13,6 +13,7 @@ import numpy.typing as npt
 Scale: TypeAlias = Literal["nominal", "ordinal", "interval", "ratio"]
 SCALES: tuple[str, ...] = get_args(Scale)
 _DENSE = 4  # a table of this many cells per row is cheaper than sorting the rows
+_CHUNK_ROWS = 1_000_000  # ratings looked at at a time, so that millions need little memory
 
 
 def is_missing(value: object) -> bool:
@@ -124,19 +125,21 @@ class Ratings:
 
     def counts(self) -> npt.NDArray[np.int64]:
         """How many raters gave each value to each unit; int64, shape (units, values)."""
-        cells = self.unit.astype(np.int64) * len(self.values) + self.code
-        size = len(self.units) * len(self.values)
-        return np.bincount(cells, minlength=size).reshape(len(self.units), len(self.values))
+        counts: npt.NDArray[np.int64] = np.zeros(len(self.units) * len(self.values), dtype=np.int64)
+        for cells in self._cells(self.code, len(self.values)):
+            np.add.at(counts, cells, 1)
+        return counts.reshape(len(self.units), len(self.values))
 
     def require_no_repeats(self) -> None:
         """Raise ValueError if a rater rated a unit twice."""
-        cells = self.unit.astype(np.int64) * max(len(self.raters), 1) + self.rater
-        if len(self.units) * len(self.raters) <= _DENSE * len(cells):
-            seen = np.zeros(len(self.units) * len(self.raters), dtype=bool)
-            seen[cells] = True
-            if np.count_nonzero(seen) == len(cells):
+        size = len(self.units) * len(self.raters)
+        if size <= _DENSE * len(self.unit):
+            seen = np.zeros(size, dtype=bool)
+            for cells in self._cells(self.rater, len(self.raters)):
+                seen[cells] = True
+            if np.count_nonzero(seen) == len(self.unit):
                 return
-        ordered = np.sort(cells)
+        ordered = np.sort(np.concatenate([*self._cells(self.rater, len(self.raters))]))
         twice = np.flatnonzero(ordered[1:] == ordered[:-1])
         if len(twice):
             unit, rater = divmod(int(ordered[twice[0]]), len(self.raters))
@@ -144,6 +147,14 @@ class Ratings:
                 f"Rater {self.raters[rater]!r} rated unit {self.units[unit]!r} more than once. "
                 "Agreement between raters takes one rating per rater and unit: leave repeats out."
             )
+
+    def _cells(self, column: npt.NDArray[np.int32], width: int) -> Iterator[npt.NDArray[np.int64]]:
+        """Each row's cell in a table of units x `width`; in chunks, for they are 8 bytes a row."""
+        for start in range(0, max(len(self.unit), 1), _CHUNK_ROWS):
+            part = slice(start, start + _CHUNK_ROWS)
+            cells = np.multiply(self.unit[part], width, dtype=np.int64)
+            cells += column[part]
+            yield cells
 
     def only_raters(self, raters: Iterable[Hashable]) -> Ratings:
         """The same table with the rows of these raters only."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -56,32 +56,6 @@ class Undefined:
 
 
 Value: TypeAlias = float | Undefined
-
-
-@dataclass(frozen=True, slots=True)
-class Coefficients:
-    """Every coefficient of one table of ratings; each a float or `Undefined`.
-
-    `alpha`              Krippendorff's alpha with the scale's difference function.
-    `alpha_by_category`  alpha of "this category against all others", per category.
-    `fleiss`             Fleiss' kappa (weighted by the scale's weights where it has an order).
-    `gwet`               Gwet's AC1 for nominal data, AC2 by the scale's weights otherwise.
-    `pabak`              Brennan-Prediger / prevalence-adjusted kappa, chance = 1 / categories.
-    `percent`            share of rater pairs with identical values, 0 to 1.
-    `specific`           specific agreement per category (for two raters: positive agreement).
-    `n_units`            units with at least two ratings (ticks, for time).
-    `n_clusters`         clusters with at least one such unit.
-    """
-
-    alpha: Value
-    alpha_by_category: Mapping[Any, Value]
-    fleiss: Value
-    gwet: Value
-    pabak: Value
-    percent: Value
-    specific: Mapping[Any, Value]
-    n_units: Value
-    n_clusters: int
 
 
 @dataclass(frozen=True, slots=True)

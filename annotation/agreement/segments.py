@@ -46,9 +46,11 @@ class Runs:
 
     def counts(self) -> Int64:
         """How many raters gave each value during each run; int64, shape (runs, values)."""
-        return np.stack(
-            [(self.codes == code).sum(axis=1) for code in range(len(self.values))], axis=1
-        ).astype(np.int64)
+        width = len(self.values) + 1  # the first column takes those who did not submit
+        runs = len(self.codes)
+        cells = self.codes + np.arange(1, runs * width + 1, width)[:, None]
+        found = np.bincount(cells.ravel(), minlength=runs * width)
+        return found.reshape(runs, width)[:, 1:]
 
     def only_raters(self, raters: Iterable[Hashable]) -> Runs:
         """The same runs with every other rater missing."""
@@ -188,7 +190,8 @@ class Segments:
         chosen = np.isin(self.label, [self.labels.index(name) for name in wanted])
         cuts = np.unique(np.concatenate([origin, start[chosen], end[chosen]]))
         length = np.diff(cuts)
-        recording = np.searchsorted(origin, cuts[:-1], side="right") - 1
+        runs_of_each = np.diff(np.searchsorted(cuts, origin))
+        recording = np.repeat(np.arange(len(runs_of_each), dtype=np.int32), runs_of_each)
         codes = np.zeros((len(length), len(self.raters)), dtype=np.int16)
         for code, name in enumerate(wanted, start=1):
             rows = self.label == self.labels.index(name)
@@ -201,7 +204,7 @@ class Segments:
                     "time."
                 )
             codes[covered] = code
-        codes[~self.submitted[recording]] = -1
+        codes[~self.submitted.take(recording, axis=0)] = -1
         return Runs(
             values=(GAP, *wanted),
             raters=self.raters,
@@ -210,7 +213,7 @@ class Segments:
             tick_us=self.tick_us,
             duration_us=length,
             codes=codes,
-            recording=recording.astype(np.int32),
+            recording=recording,
         )
 
 
