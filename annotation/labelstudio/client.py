@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import Any
+from urllib.parse import urlsplit
 
 from django.conf import settings
 
@@ -128,6 +129,7 @@ class Client:
     def ensure_webhook(self, project_id: int) -> None:
         """Make Label Studio call Waver when an annotation of the project changes; once."""
         url = f"{settings.WAVER_INTERNAL_URL.rstrip('/')}{WEBHOOK_PATH}"
+        public = urlsplit(settings.WAVER_URL)
         with _errors(f"set the webhook of project {project_id}"):
             for hook in self._sdk.webhooks.list(project=str(project_id)):
                 if hook.url == url:
@@ -139,7 +141,12 @@ class Client:
                 send_payload=True,
                 send_for_all_actions=False,
                 actions=list(WEBHOOK_ACTIONS),
-                headers={WEBHOOK_HEADER: settings.LABEL_STUDIO_WEBHOOK_SECRET},
+                headers={
+                    WEBHOOK_HEADER: settings.LABEL_STUDIO_WEBHOOK_SECRET,
+                    # Waver answers to its public name only, also on its private address.
+                    "Host": public.netloc,
+                    "X-Forwarded-Proto": public.scheme,
+                },
             )
 
     def admit_rater(self, *, rater_id: str, project_id: int) -> None:

@@ -26,7 +26,10 @@ def installed() -> bool:
 
 
 def service_token() -> str:
-    """Give the service account's token: 40 hexadecimal digits that follow from the secret."""
+    """Give the service account's token: 40 hexadecimal digits that follow from the secret.
+
+    The guard derives the same (`waver_guard.settings`).
+    """
     secret = settings.LABEL_STUDIO_SERVICE_TOKEN
     return hashlib.sha256(secret.encode()).hexdigest()[:_TOKEN_LENGTH]
 
@@ -88,7 +91,7 @@ def _environment(*, database: str, folder: Path) -> dict[str, str]:
         "WAVER_INTERNAL_URL": settings.WAVER_INTERNAL_URL,
         "WAVER_LABEL_STUDIO_URL": settings.LABEL_STUDIO_URL,
         "WAVER_LABEL_STUDIO_GUARD_SECRET": settings.LABEL_STUDIO_GUARD_SECRET,
-        "WAVER_LABEL_STUDIO_SERVICE_TOKEN": service_token(),
+        "WAVER_LABEL_STUDIO_SERVICE_TOKEN": settings.LABEL_STUDIO_SERVICE_TOKEN,
     }
 
 

@@ -56,6 +56,8 @@ def test_media_comes_by_byte_range_and_only_to_its_own_rater(stage, browsers):
     part = browsers["A"].get(path, headers={"Range": "bytes=100-199"})
     assert (part.status_code, part.content) == (206, stage.clip[100:200])
     assert part.headers["content-range"] == f"bytes 100-199/{len(stage.clip)}"
+    to_the_end = browsers["A"].get(path, headers={"Range": "bytes=200-"})
+    assert (to_the_end.status_code, to_the_end.content) == (206, stage.clip[200:])
     behind = browsers["A"].get(path, headers={"Range": f"bytes={len(stage.clip)}-"})
     assert behind.status_code == 416
     assert browsers["B"].get(path).status_code == 404

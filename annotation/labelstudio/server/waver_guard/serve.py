@@ -34,7 +34,7 @@ def set_up():
 
 
 def serve(bind):
-    """Serve at `bind` (host:port) with one process and six threads, until a signal ends it."""
+    """Serve at `bind` (host:port) with one process and twelve threads, until a signal ends it."""
     from gunicorn.app.base import BaseApplication
 
     class Server(BaseApplication):
@@ -43,7 +43,7 @@ def serve(bind):
                 "bind": bind,
                 "workers": 1,
                 "worker_class": "gthread",
-                "threads": 6,
+                "threads": 12,
                 "timeout": 120,
                 "graceful_timeout": 5,
                 "preload_app": True,

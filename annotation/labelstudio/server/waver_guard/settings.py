@@ -1,5 +1,6 @@
 """Label Studio's own settings, made safe for raters. Values come from the environment, loudly."""
 
+import hashlib
 import os
 
 # Importing the second module alone fails: its error reporting reads half-imported settings.
@@ -24,7 +25,10 @@ def _required(name: str) -> str:
 WAVER_INTERNAL_URL = _required("WAVER_INTERNAL_URL").rstrip("/")
 WAVER_URL = _required("WAVER_URL").rstrip("/")
 WAVER_GUARD_SECRET = _required("WAVER_LABEL_STUDIO_GUARD_SECRET")
-WAVER_SERVICE_TOKEN = _required("WAVER_LABEL_STUDIO_SERVICE_TOKEN")
+# Label Studio keeps at most 40 characters of a token; Waver derives the same from the secret.
+WAVER_SERVICE_TOKEN = hashlib.sha256(
+    _required("WAVER_LABEL_STUDIO_SERVICE_TOKEN").encode()
+).hexdigest()[:40]
 LABEL_STUDIO_URL = _required("WAVER_LABEL_STUDIO_URL").rstrip("/")
 
 ROOT_URLCONF = "waver_guard.urls"

@@ -2,12 +2,15 @@
 
 import http.client
 import json
+import re
 from urllib.parse import urlsplit
 
 from django.conf import settings
 
 # Waver answers in milliseconds; a rater should not wait long to hear that it is down.
 PATIENCE_SECONDS = 5.0
+LARGEST_PART = 8 * 1024 * 1024
+_OPEN_ENDED = re.compile(r"bytes=(\d+)-")
 
 
 class Unreachable(Exception):
@@ -32,12 +35,21 @@ def open_media(token, key, byte_range):
     """GET a medium's bytes; give (connection, response), which the caller reads and closes."""
     headers = {"X-Waver-Session": key}
     if byte_range:
-        headers["Range"] = byte_range
+        headers["Range"] = _bounded(byte_range)
     return _send("GET", f"/internal/label-studio/media/{token}", headers, None)
 
 
+def _bounded(byte_range):
+    """Give an open-ended range an end: a paused player would else hold a thread for hours."""
+    start = _OPEN_ENDED.fullmatch(byte_range.replace(" ", ""))
+    if start is None:
+        return byte_range
+    first = int(start.group(1))
+    return f"bytes={first}-{first + LARGEST_PART - 1}"
+
+
 def _send(method, path, headers, body):
-    address = urlsplit(settings.WAVER_INTERNAL_URL)
+    address, public = urlsplit(settings.WAVER_INTERNAL_URL), urlsplit(settings.WAVER_URL)
     kind = http.client.HTTPSConnection if address.scheme == "https" else http.client.HTTPConnection
     connection = kind(address.hostname, address.port, timeout=PATIENCE_SECONDS)
     try:
@@ -45,7 +57,13 @@ def _send(method, path, headers, body):
             method,
             f"{address.path}{path}",
             body=body,
-            headers={"X-Waver-Guard": settings.WAVER_GUARD_SECRET, **headers},
+            headers={
+                "X-Waver-Guard": settings.WAVER_GUARD_SECRET,
+                # The private way in is not the public name, which alone Waver answers to.
+                "Host": public.netloc,
+                "X-Forwarded-Proto": public.scheme,
+                **headers,
+            },
         )
         response = connection.getresponse()
     except (OSError, http.client.HTTPException) as error:
