@@ -260,8 +260,8 @@ def _covered(
     cuts: Int64, start: Int64, end: Int64, rater: npt.NDArray[np.int32], raters: int
 ) -> npt.NDArray[np.bool_]:
     """Which rater marked which stretch between cuts; bool, shape (cuts - 1, raters)."""
-    size = len(cuts) * raters
-    opened = np.bincount(np.searchsorted(cuts, start) * raters + rater, minlength=size)
-    closed = np.bincount(np.searchsorted(cuts, end) * raters + rater, minlength=size)
-    depth = np.cumsum((opened - closed).reshape(len(cuts), raters), axis=0)
+    change = np.zeros(len(cuts) * raters, dtype=np.int32)
+    np.add.at(change, np.searchsorted(cuts, start) * raters + rater, 1)
+    np.add.at(change, np.searchsorted(cuts, end) * raters + rater, -1)
+    depth = np.cumsum(change.reshape(len(cuts), raters), axis=0, dtype=np.int32)
     return np.asarray(depth[:-1] > 0)
