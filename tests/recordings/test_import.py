@@ -120,6 +120,17 @@ def test_one_refused_file_stops_no_other(ready, folder):
     assert outcomes[0].sentence.startswith("Line 2: a.mp4: The study “Hesitation” has no")
 
 
+def test_a_refused_file_stays_on_the_study_until_it_comes_in(ready, folder):
+    write_manifest(folder, "a.mp4,P1,1,", f"b.mp4,P9,1,{WHEN}")
+    import_folder(study=ready, folder=folder, actor="tests")
+    first, second = ready.refused_files.order_by("file")
+    assert "has no recording time" in first.sentence
+    assert (first.participant.code, second.participant) == ("P1", None)
+    write_manifest(folder, f"a.mp4,P1,1,{WHEN}", f"b.mp4,P9,1,{WHEN}")
+    import_folder(study=ready, folder=folder, actor="tests")
+    assert [row.file for row in ready.refused_files.all()] == ["b.mp4"]
+
+
 def test_a_second_import_finds_everything_there_already(ready, folder):
     write_manifest(folder, f"a.mp4,P1,1,{WHEN}", f"b.mp4,P2,,{WHEN}")
     import_folder(study=ready, folder=folder, actor="tests")

@@ -12,7 +12,7 @@ from waver.core import storage
 from waver.core.holders import Held, HeldList
 from waver.core.models import Blob, Job
 from waver.recordings import services
-from waver.recordings.models import Recording, Take
+from waver.recordings.models import Recording, RefusedFile, Take
 from waver.recordings.subjects import subject_of
 
 
@@ -28,6 +28,7 @@ class RecordingsHolder:
         "recordings.FaceTrack",
         "recordings.ModelRun",
         "recordings.CueCandidate",
+        "recordings.RefusedFile",
     )
 
     def list(self, participant_id: UUID) -> HeldList:
@@ -40,6 +41,7 @@ class RecordingsHolder:
                 for asset in recording.assets.select_related("blob")
             ]
         held += [Held("take", str(pk), "PostgreSQL") for pk in _takes(participant_id)]
+        held += [Held("refused file", str(pk), "PostgreSQL") for pk in _refused(participant_id)]
         return held + [Held("job", str(pk), "PostgreSQL") for pk in _jobs(participant_id)]
 
     def quarantine(self, participant_id: UUID) -> None:
@@ -63,6 +65,7 @@ class RecordingsHolder:
                 for blob in blobs:
                     storage.release(blob)
         Take.objects.filter(participant_id=participant_id).delete()
+        RefusedFile.objects.filter(participant_id=participant_id).delete()
 
     def verify_absent(self, participant_id: UUID) -> HeldList:
         """Look for rows again, and in the storage for bytes that nothing refers to any more."""
@@ -85,6 +88,11 @@ def _recordings(participant_id: UUID) -> list[Recording]:
 
 def _takes(participant_id: UUID) -> list[UUID]:
     return list(Take.objects.filter(participant_id=participant_id).values_list("pk", flat=True))
+
+
+def _refused(participant_id: UUID) -> list[UUID]:
+    rows = RefusedFile.objects.filter(participant_id=participant_id)
+    return list(rows.values_list("pk", flat=True))
 
 
 def _jobs(participant_id: UUID) -> list[UUID]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from waver.core.errors import WaverError
 from waver.recordings.manifest import Manifest, Row, read_manifest
-from waver.recordings.models import Recording
+from waver.recordings.models import Recording, RefusedFile
 from waver.recordings.services import Duplicate, receive
 from waver.studies.models import Study
 
@@ -45,14 +45,18 @@ def import_folder(
 
     `manifest` is a CSV file (`manifest.csv` in the folder when None) or one that was read already.
     A recording that an earlier import took in for the same participant, prompt and time is “there
-    already”, so that an import can be repeated. Raises BadInput when the manifest as a whole
-    cannot be used.
+    already”, so that an import can be repeated. A refused file stays on the study's page with its
+    sentence until an import takes it in. Raises BadInput when the manifest as a whole cannot be
+    used.
     """
     read = manifest if isinstance(manifest, Manifest) else read_manifest(folder, manifest)
     outcomes = []
 
+    participants = {row.file: row.participant for row in read.rows}
+
     def tell(outcome: Outcome) -> None:
         outcomes.append(outcome)
+        _remember(study, outcome, participants.get(outcome.file, ""))
         if on_result is not None:
             on_result(outcome)
 
@@ -87,6 +91,20 @@ def _import_row(study: Study, row: Row, *, actor: str) -> Outcome:
         )
         return Outcome(Result.REFUSED, row.file, row.line, sentence)
     return Outcome(Result.IMPORTED, row.file, row.line, "", recording)
+
+
+def _remember(study: Study, outcome: Outcome, participant_code: str) -> None:
+    """Keep a refusal for the study's page, or forget the one of a file that has come in."""
+    there = RefusedFile.objects.filter(study=study, file=outcome.file[:255])
+    if outcome.result is not Result.REFUSED:
+        there.delete()
+        return
+    participant = study.participants.filter(code=participant_code).first()
+    RefusedFile.objects.update_or_create(
+        study=study,
+        file=outcome.file[:255],
+        defaults={"sentence": outcome.sentence, "participant": participant},
+    )
 
 
 def _is_the_same(earlier: Recording, row: Row) -> bool:

@@ -77,6 +77,28 @@ class Recording(Row):
         return self.take.participant
 
 
+class RefusedFile(Row):
+    """A file that an import refused, and why: kept until the file comes in, for the study's page.
+
+    Nothing of the file itself is stored. `participant` is who the manifest says it is of, if known.
+    """
+
+    study = models.ForeignKey(Study, on_delete=models.CASCADE, related_name="refused_files")
+    participant = models.ForeignKey(
+        Participant, null=True, blank=True, on_delete=models.CASCADE, related_name="refused_files"
+    )
+    file = models.CharField(max_length=255)
+    sentence = models.TextField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["study", "file"], name="refused_file_once_per_study")
+        ]
+
+    def __str__(self) -> str:
+        return self.file
+
+
 class Asset(Row):
     """Bytes that belong to a recording, and exactly how they were made."""
 
@@ -159,6 +181,12 @@ class FaceTrack(Row):
                 condition=Q(end_us__gt=F("start_us")), name="track_span_forward"
             ),
         ]
+
+    @property
+    def usable_share_of_recording(self) -> float:
+        """Share, 0 to 1, of the whole recording in which this face is usable."""
+        length = self.recording.duration_us or 0
+        return self.usable_share * (self.end_us - self.start_us) / length if length else 0.0
 
 
 class ModelCard(Row):

@@ -7,7 +7,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from django.core.paginator import Page, Paginator
-from django.db.models import Count, OuterRef, Q, QuerySet, Subquery
+from django.db.models import Count, F, OuterRef, Q, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 
 from waver.recordings.models import CueCandidate, FaceTrack, Recording
@@ -49,9 +49,14 @@ def _with_counts(rows: QuerySet[Recording]) -> QuerySet[Recording]:
         )
         return Coalesce(Subquery(numbers), 0)
 
-    usable = FaceTrack.objects.filter(Q(recording=OuterRef("pk")) & Q(is_participant=True))
+    # The track's share counts only the time that the track lasts; this one the whole recording.
+    usable = FaceTrack.objects.filter(
+        Q(recording=OuterRef("pk")) & Q(is_participant=True), recording__duration_us__gt=0
+    ).annotate(
+        of_all=F("usable_share") * (F("end_us") - F("start_us")) / F("recording__duration_us")
+    )
     return rows.annotate(
         people=count(FaceTrack),
         candidates=count(CueCandidate),
-        usable_share=Subquery(usable.values("usable_share")[:1]),
+        usable_share=Subquery(usable.values("of_all")[:1]),
     )

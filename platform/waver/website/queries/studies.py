@@ -220,6 +220,12 @@ def _problems(study: Study, by_state: Counter[str]) -> tuple[list[Problem], int]
     ]
     count = sum(by_state[state] for state in TROUBLED)
     here = reverse("website:study", args=[study.code])
+    refused = study.refused_files.order_by("-created_at")
+    count += refused.count()
+    found += [
+        Problem(row.file, here, Recording.State.REFUSED, row.sentence, word="Not imported")
+        for row in refused[:SHOWN_PROBLEMS]
+    ]
     for batch in study.batches.exclude(error=""):
         count += 1
         found.append(

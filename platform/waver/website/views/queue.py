@@ -27,7 +27,8 @@ def leads_to_label_studio(view: View[P]) -> View[P]:
     def wrapped(request: HttpRequest, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
         # Read at each request: tests start Label Studio at an address of their own.
         allow = csp_update({"form-action": settings.LABEL_STUDIO_URL})
-        return cast(HttpResponseBase, allow(cast(Any, view))(request, *args, **kwargs))
+        answer: HttpResponseBase = allow(cast(Any, view))(request, *args, **kwargs)
+        return answer
 
     return cast("View[P]", wrapped)
 
