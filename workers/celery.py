@@ -6,6 +6,7 @@ Celery task. Messages are acknowledged at once, because the rows of `core.Job` a
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 from typing import Any
@@ -15,6 +16,8 @@ from celery import Celery, signals
 from workers import pool_watch, stopping
 from workers.processes import kill_descendants
 
+log = logging.getLogger(__name__)
+
 # Long enough for jobs to be given back; nothing else needs an orderly end.
 _SECONDS_TO_STOP = 8.0
 
@@ -23,6 +26,16 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "waver.config.settings.dev")
 app = Celery("waver")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.conf.imports = ("workers.tasks",)
+
+
+@signals.worker_init.connect  # type: ignore[untyped-decorator]  # Celery has no types
+def _tidy_up(**_: Any) -> None:
+    """Remove what a killed worker left behind: a worker is started after each one."""
+    from waver.core import storage
+
+    left = storage.tidy()
+    if left:
+        log.info("Removed %s temporary files or folders that killed processes left behind.", left)
 
 
 @signals.worker_process_init.connect  # type: ignore[untyped-decorator]  # Celery has no types

@@ -8,6 +8,7 @@ What each defence is for stands beside it.
 from __future__ import annotations
 
 import contextlib
+import errno
 import functools
 import json
 import os
@@ -308,9 +309,11 @@ def _failure_sentence(returned: int, tail: Sequence[str], limits: Limits) -> str
         if re.search(r"\[(error|fatal|panic)\]", line) or line.startswith("guard:")
     ]
     last = "; ".join(dict.fromkeys(spoken[:2] + spoken[-1:])) or "it said nothing"
-    return (
-        f"The conversion with ffmpeg {reason} ({last}). Check that the recording plays to its end."
-    )
+    if any(os.strerror(errno.ENOSPC) in line for line in spoken):
+        advice = "The disk for temporary files is full: ask an administrator to free space."
+    else:
+        advice = "Check that the recording plays to its end."
+    return f"The conversion with ffmpeg {reason} ({last}). {advice}"
 
 
 def _spoken(line: str) -> str:

@@ -14,6 +14,7 @@ Names are declared in the `jobs` module of each app; handlers live in `workers.t
 
 from __future__ import annotations
 
+import errno
 import functools
 import logging
 import time
@@ -380,6 +381,8 @@ def _is_permanent(error: BaseException) -> bool:
 def _what(error: BaseException) -> str:
     if isinstance(error, WaverError):
         return str(error)
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return "The disk for Waver's temporary files is full. Ask an administrator to free space."
     return f"Something unexpected went wrong ({type(error).__name__}: {error})."
 
 

@@ -6,10 +6,10 @@ sees a path that it could keep: `materialise` lends one, inside a `with` block.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,10 +22,13 @@ from django.db import connection, transaction
 from django.db.models import F
 from django.utils import timezone
 
-from waver.core.errors import IntegrityProblem, Missing
+from waver.core import abandoned
+from waver.core.errors import IntegrityProblem, Missing, TemporaryProblem
 from waver.core.models import Blob
 
 CHUNK = 1 << 20
+_DRAFTS = ".drafts"
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,9 @@ class Backend(Protocol):
     def exists(self, sha256: str) -> bool:
         """Tell whether the bytes are there."""
 
+    def tidy(self) -> int:
+        """Remove what killed processes were storing; give how many drafts there were."""
+
 
 class Folder:
     """Bytes in a folder of this machine: `ab/cd/<sha256>`."""
@@ -65,22 +71,20 @@ class Folder:
         return self.root / sha256[:2] / sha256[2:4] / sha256
 
     def put(self, source: Path, *, sha256: str) -> None:
-        """Copy to an attempt-named file, flush it to the disk, rename it into place."""
+        """Copy to a draft of this attempt's own, flush it to the disk, rename it into place."""
         target = self._path(sha256)
         if target.exists():
             return
         target.parent.mkdir(parents=True, exist_ok=True)
-        handle, draft = tempfile.mkstemp(dir=target.parent, prefix=".draft-")
-        try:
-            with os.fdopen(handle, "wb") as out, source.open("rb") as data:
-                shutil.copyfileobj(data, out, CHUNK)
-                out.flush()
-                os.fsync(out.fileno())
+        with (
+            abandoned.new_file(self.root / _DRAFTS, prefix="draft-") as (out, draft),
+            source.open("rb") as data,
+        ):
+            shutil.copyfileobj(data, out, CHUNK)
+            out.flush()
+            os.fsync(out.fileno())
             os.chmod(draft, 0o400)
             os.replace(draft, target)
-        except BaseException:
-            Path(draft).unlink(missing_ok=True)
-            raise
 
     def open_range(self, sha256: str, *, start: int, length: int) -> Iterator[bytes]:
         """Read in chunks of 1 MiB."""
@@ -105,6 +109,10 @@ class Folder:
     def exists(self, sha256: str) -> bool:
         """Look for the file."""
         return self._path(sha256).exists()
+
+    def tidy(self) -> int:
+        """Remove drafts that no process writes any more."""
+        return abandoned.remove_abandoned(self.root / _DRAFTS)
 
 
 class ObjectStore:
@@ -156,6 +164,10 @@ class ObjectStore:
             raise
         return True
 
+    def tidy(self) -> int:
+        """Do nothing: the store itself drops uploads that were never completed."""
+        return 0
+
 
 @lru_cache(maxsize=4)
 def _object_store(endpoint: str, bucket: str, access_key: str, secret_key: str) -> ObjectStore:
@@ -188,10 +200,18 @@ def digest(path: Path) -> Stored:
 def put(source: Path) -> Stored:
     """Store a file's bytes. The caller takes a reference (`acquire`) in its own transaction.
 
-    Bytes without a reference are swept later, so a crash between the two leaves nothing behind.
+    Stored whole or not at all. Raises TemporaryProblem when the storage is full.
     """
     stored = digest(source)
-    backend().put(source, sha256=stored.sha256)
+    try:
+        backend().put(source, sha256=stored.sha256)
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        raise TemporaryProblem(
+            f"The storage is full: it has no room for another {stored.size / 1e6:.3g} MB. Ask an "
+            "administrator to free space on its disk, then try again."
+        ) from error
     return stored
 
 
@@ -245,27 +265,25 @@ def materialise(blob: Blob, *, suffix: str = "") -> Iterator[Path]:
     Raises Missing when the bytes were erased or lost.
     """
     _require(blob)
-    scratch = Path(settings.WAVER_SCRATCH)
-    scratch.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix="lent-", dir=scratch))
-    try:
+    with workspace("lent") as folder:
         path = folder / f"input{suffix}"
         backend().fetch(blob.sha256, to=path)
         yield path
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager
 def workspace(name: str) -> Iterator[Path]:
     """Give an empty folder named for one attempt, removed when the block ends."""
-    scratch = Path(settings.WAVER_SCRATCH)
-    scratch.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=scratch))
-    try:
+    with abandoned.new_folder(Path(settings.WAVER_SCRATCH), prefix=f"{name}-") as folder:
         yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+
+
+def tidy() -> int:
+    """Remove what killed processes left on this machine: lent paths, workspaces, drafts.
+
+    Gives how many there were. What a living process uses is left alone.
+    """
+    return abandoned.remove_abandoned(Path(settings.WAVER_SCRATCH)) + backend().tidy()
 
 
 def erase(blob: Blob) -> None:

@@ -154,8 +154,10 @@ def finish(run: JobRun, work: StageWork, outcome: Outcome) -> None:
     Consent is asked again, and holds until the commit. When it is refused, or the job is no longer
     this attempt's, nothing is kept and the error is raised.
     """
-    stored = {made.kind: (made, storage.put(made.path)) for made in outcome.files}
+    stored: dict[str, tuple[MadeFile, storage.Stored]] = {}
     try:
+        for made in outcome.files:
+            stored[made.kind] = (made, storage.put(made.path))
         with run.commit():
             _require_consent(work.kind, work.recording, hold=True)
             recording = _lock(work.recording)
