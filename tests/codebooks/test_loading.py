@@ -116,7 +116,7 @@ def test_the_hash_covers_the_content_and_not_the_layout() -> None:
         ("title: Smiles", "titel: Smiles", 4, "'titel' is not known here; did you mean 'title'?"),
         ("title: Smiles\n", "", 1, "'title' is missing here; add it."),
         ("unit: clip", "unit: video", 9, "'unit' is 'video'; it must be one of clip, segment."),
-        ("version: 1", "version: one", 3, "'version' must be of type integer, not 'one'."),
+        ("version: 1", "version: one", 3, "'version' must be a whole number, not 'one'."),
         ("id: smiles", "id: My Smiles", 2, "'My Smiles' cannot stand as 'id'; use small letters"),
         ("waver.codebook/1", "waver.codebook/9", 1, "'schema' must be 'waver.codebook/1'"),
         ("kind: exclusive", "kind: ordinal\n        kind: exclusive", 15, "a second time"),

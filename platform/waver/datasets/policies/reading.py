@@ -9,10 +9,10 @@ from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
-import yaml
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 
+from annotation.written import Unreadable, line_of, parse
 from waver.core.errors import BadInput
 
 _HERE = Path(__file__).parent
@@ -40,15 +40,20 @@ def read(text: str) -> dict[str, Any]:
 
 @lru_cache(maxsize=32)
 def _read(text: str) -> dict[str, Any]:
-    lines, value = _load(text)
+    try:
+        value, lines = parse(text, expected="a gate policy, beginning with “schema: waver.gate/1”,")
+    except Unreadable as error:
+        raise PolicyProblem(
+            [f"Line {line}: {sentence}" for line, sentence in error.problems]
+        ) from error
     found = [
-        (_line(lines, path), f"{_where(path)}{sentence}")
+        (line_of(lines, path), f"{_where(path)}{sentence}")
         for error in Draft202012Validator(schema()).iter_errors(value)
         for path, sentence in _explain(error)
     ]
     if not found:
         found = [
-            (_line(lines, path), f"{_where(path)}{sentence}") for path, sentence in _rules(value)
+            (line_of(lines, path), f"{_where(path)}{sentence}") for path, sentence in _rules(value)
         ]
     if found:
         raise PolicyProblem([f"Line {line}: {sentence}" for line, sentence in sorted(set(found))])
@@ -74,45 +79,6 @@ def shipped(name: str) -> str:
             f"{' and '.join(known)}; give a file of your own for anything else."
         )
     return (_HERE / f"{name}.yaml").read_text(encoding="utf-8")
-
-
-def _load(text: str) -> tuple[dict[_Path, int], Any]:
-    """The value, and for each path in it the line where it stands."""
-    lines: dict[_Path, int] = {}
-    try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-        if node is None:
-            raise PolicyProblem(["Line 1: The file is empty. Begin with “schema: waver.gate/1”."])
-        _note_lines(node, (), lines)
-        return lines, yaml.safe_load(text)
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise PolicyProblem([f"Line {line}: This is not valid YAML: {error.problem}."]) from error
-    except yaml.YAMLError as error:
-        raise PolicyProblem([f"Line 1: This is not valid YAML: {error}."]) from error
-
-
-def _note_lines(node: yaml.Node, path: _Path, lines: dict[_Path, int]) -> None:
-    lines.setdefault(path, node.start_mark.line + 1)
-    if isinstance(node, yaml.MappingNode):
-        for key, child in node.value:
-            line = key.start_mark.line + 1
-            here = (*path, key.value)
-            if here in lines:
-                raise PolicyProblem(
-                    [f"Line {line}: “{key.value}” stands twice in the same place. Keep one."]
-                )
-            lines[here] = line
-            _note_lines(child, here, lines)
-    elif isinstance(node, yaml.SequenceNode):
-        for index, child in enumerate(node.value):
-            _note_lines(child, (*path, index), lines)
-
-
-def _line(lines: Mapping[_Path, int], path: _Path) -> int:
-    while path and path not in lines:
-        path = path[:-1]
-    return lines.get(path, 1)
 
 
 def _where(path: _Path) -> str:
