@@ -10,6 +10,7 @@ from waver.consent.models import Purpose
 from waver.core.errors import Conflict, IntegrityProblem
 from waver.core.models import Job
 from waver.datasets import releases
+from waver.datasets.content import counted
 from waver.datasets.models import GateRun, Release
 from waver.datasets.verify import verify
 from waver.demo.people import Login
@@ -44,8 +45,8 @@ def release(report: Report, run: GateRun) -> Path | None:
         report.say(f"Release {there.version} built for the purpose “research”, root {there.root}.")
     for left_out in there.figures["left_out"]:
         report.say(
-            f"Left out: {left_out['recordings']} recordings of {left_out['participants']} "
-            f"participants, because {left_out['reason']}."
+            f"Left out: {counted(left_out['recordings'], left_out['participants'])}, because "
+            f"{left_out['reason']}."
         )
     folder = releases.path_of(there)
     problems = verify(folder)
