@@ -26,6 +26,9 @@ _KINDS = {
 }
 
 
+_NO_HINT = "see the schema for what can"
+
+
 class Unreadable(ValueError):
     """The text is no YAML that could be checked. `problems` holds (line, sentence) pairs."""
 
@@ -112,33 +115,41 @@ def shape_problems(
         yield from _explain(error, tuple(error.absolute_path), whole, hints)
 
 
+def _subject(where: Where, whole: str) -> str:
+    """Call a place by its name; an entry of a list by its number, counted from 1."""
+    if not where:
+        return whole
+    if isinstance(where[-1], int):
+        return f"entry {where[-1] + 1} of {_subject(where[:-1], whole)}"
+    return repr(where[-1])
+
+
 def _explain(
     error: Any, where: Where, whole: str, hints: Mapping[str, str]
 ) -> Iterator[tuple[Where, str]]:
-    subject = repr(where[-1]) if where else whole
+    subject = _subject(where, whole)
     limit = error.validator_value
-    if error.validator == "required":
+    hint = next((hints[str(name)] for name in reversed(where) if str(name) in hints), _NO_HINT)
+    if "propertyNames" in error.absolute_schema_path:
+        yield (*where, error.instance), f"{error.instance!r} cannot be a name in {subject}; {hint}."
+    elif error.validator == "required":
         missing = [name for name in limit if name not in error.instance]
         named = ", ".join(repr(name) for name in missing)
-        several = len(missing) > 1
-        yield (
-            where,
-            f"{named} {'are' if several else 'is'} missing here; add {'them' if several else 'it'}.",
-        )
+        are, them = ("are", "them") if len(missing) > 1 else ("is", "it")
+        yield where, f"{named} {are} missing here; add {them}."
     elif error.validator == "additionalProperties":
         known = list(error.schema.get("properties", {}))
         for name in error.instance:
             if name not in known:
                 close = difflib.get_close_matches(str(name), known, n=1)
-                hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(known)}."
-                yield (*where, name), f"{name!r} is not known here; {hint}"
+                meant = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(known)}."
+                yield (*where, name), f"{name!r} is not known here; {meant}"
     elif error.validator == "enum":
         allowed = ", ".join(str(value) for value in limit)
         yield where, f"{subject} is {error.instance!r}; it must be one of {allowed}."
     elif error.validator == "const":
         yield where, f"{subject} must be {limit!r}, not {error.instance!r}."
     elif error.validator in ("pattern", "anyOf"):
-        hint = hints.get(str(where[-1]) if where else "", "see the schema for what can")
         yield where, f"{error.instance!r} cannot stand as {subject}; {hint}."
     elif error.validator == "type":
         kinds = [limit] if isinstance(limit, str) else limit

@@ -29,6 +29,7 @@ from waver.studies.models import Study
 
 __all__ = [
     "ItemText",
+    "document_hash",
     "erase",
     "publish_document",
     "rebuild_state",
@@ -105,9 +106,6 @@ def publish_document(
     previous = (
         ConsentDocument.objects.filter(study=study, language=language).order_by("-version").first()
     )
-    content = json.dumps(
-        [title, body, [asdict(item) for item in items]], ensure_ascii=True, sort_keys=True
-    )
     document = ConsentDocument.objects.create(
         study=study,
         version=previous.version + 1 if previous else 1,
@@ -117,7 +115,7 @@ def publish_document(
         approved_by=approved_by,
         effective_from=effective_from or timezone.now(),
         supersedes=previous,
-        sha256=hashlib.sha256(content.encode()).hexdigest(),
+        sha256=document_hash(title=title, body=body, items=items),
     )
     for order, item in enumerate(items, start=1):
         ConsentItem.objects.create(
@@ -136,6 +134,14 @@ def publish_document(
         detail={"version": document.version, "language": language, "sha256": document.sha256},
     )
     return document
+
+
+def document_hash(*, title: str, body: str, items: Sequence[ItemText]) -> str:
+    """Give the SHA-256 (hex) over a document's title, text and items, by which it is known."""
+    content = json.dumps(
+        [title, body, [asdict(item) for item in items]], ensure_ascii=True, sort_keys=True
+    )
+    return hashlib.sha256(content.encode()).hexdigest()
 
 
 def _check_document(*, title: str, body: str, items: Sequence[ItemText], approved_by: str) -> None:

@@ -24,7 +24,7 @@ from waver.core import audit
 from waver.core.errors import BadInput, Conflict, IntegrityProblem, NotAllowed
 from waver.datasets import measures, receipts, snapshots, verdicts
 from waver.datasets.assessment import Assessment
-from waver.datasets.labels import Label, labels_of, read_codebook
+from waver.datasets.labels import named_labels, read_codebook
 from waver.datasets.models import GatePolicy, GateRun, Snapshot, Waiver
 from waver.datasets.policies import read
 from waver.studies.models import Membership, Study
@@ -70,7 +70,7 @@ def evaluate(*, snapshot: Snapshot, policy: GatePolicy, actor: str) -> GateRun:
     if policy.study_id != snapshot.study_id:
         raise BadInput("The policy belongs to another study. Install it for this study first.")
     rules = read(policy.text)
-    labels = _named_labels(snapshot, rules)
+    labels = named_labels(read_codebook(snapshot.codebook.text), rules)
     snapshots.require_whole(snapshot)
     look = _look(snapshot, policy)
     assessments = {
@@ -174,30 +174,6 @@ def _standing(label: Mapping[str, Any], waiver: Waiver | None) -> Standing:
         f"{waiver.reason}"
     )
     return Standing(GateRun.Verdict.WAIVED.value, said, reasons, waiver)
-
-
-def _named_labels(snapshot: Snapshot, rules: Mapping[str, Any]) -> dict[str, Label]:
-    """The codebook's labels that the policy names, each of the kind that the policy says."""
-    known = labels_of(read_codebook(snapshot.codebook.text))
-    for key, rule in rules["labels"].items():
-        label = known.get(key)
-        if label is None:
-            raise BadInput(
-                f"The policy names “{key}”, which {snapshot.codebook} does not have. It has "
-                f"{', '.join(known)}."
-            )
-        if rule["data"] != label.data or rule.get("scale", label.scale) != label.scale:
-            raise BadInput(
-                f"The policy says that “{key}” is {rule['data']} ({rule.get('scale', 'nominal')}), "
-                f"but in {snapshot.codebook} it is {label.data} ({label.scale}). Correct it."
-            )
-        positive = rule.get("positive", label.values[0])
-        if positive not in label.values:
-            raise BadInput(
-                f"The policy calls “{positive}” the positive value of “{key}”, which allows only "
-                f"{', '.join(label.values)}. Correct the policy."
-            )
-    return known
 
 
 def _look(snapshot: Snapshot, policy: GatePolicy) -> Look:

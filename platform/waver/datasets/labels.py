@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal
+from typing import Any, Literal
 
 from annotation.agreement import GAP
 from annotation.codebooks import Codebook, Pass, Question, load
+from waver.core.errors import BadInput
 
 Data = Literal["segments", "clips"]
 YES, NO = "yes", "no"
@@ -44,6 +45,32 @@ def read_codebook(text: str) -> Codebook:
 def labels_of(codebook: Codebook) -> dict[str, Label]:
     """Give every label of a codebook that raters can agree on, by its key."""
     return {label.key: label for part in codebook.passes for label in _of_pass(part)}
+
+
+def named_labels(codebook: Codebook, policy: Mapping[str, Any]) -> dict[str, Label]:
+    """Give a codebook's labels after checking those that a gate policy names.
+
+    Raises BadInput for a label that the codebook does not have, or has as another kind.
+    """
+    known, name = labels_of(codebook), f"{codebook.id} version {codebook.version}"
+    for key, rule in policy["labels"].items():
+        label = known.get(key)
+        if label is None:
+            raise BadInput(
+                f"The policy names “{key}”, which {name} does not have. It has {', '.join(known)}."
+            )
+        if rule["data"] != label.data or rule.get("scale", label.scale) != label.scale:
+            raise BadInput(
+                f"The policy says that “{key}” is {rule['data']} ({rule.get('scale', 'nominal')}), "
+                f"but in {name} it is {label.data} ({label.scale}). Correct it."
+            )
+        positive = rule.get("positive", label.values[0])
+        if positive not in label.values:
+            raise BadInput(
+                f"The policy calls “{positive}” the positive value of “{key}”, which allows only "
+                f"{', '.join(label.values)}. Correct the policy."
+            )
+    return known
 
 
 def _of_pass(part: Pass) -> Iterator[Label]:

@@ -1,4 +1,4 @@
-"""What can be done with a study: create it, add its prompts, set its design, add people."""
+"""What can be done with a study: create it, renew its approval, add prompts, a design, people."""
 
 from __future__ import annotations
 
@@ -88,6 +88,26 @@ def create_study(
         detail={"code": code, "setting": setting, "exemption": exemption},
     )
     return study
+
+
+@transaction.atomic
+def renew_ethics(*, study: Study, approval: str, expires_on: date | None, actor: str) -> None:
+    """Record under which ethics approval the study goes on, and until when (None: no end).
+
+    Raises BadInput without an approval.
+    """
+    if not approval.strip():
+        raise BadInput(f"The study {study.code} needs its ethics approval named. Name it.")
+    before = [study.ethics_approval, str(study.ethics_expires_on or "")]
+    study.ethics_approval, study.ethics_expires_on = approval, expires_on
+    study.save(update_fields=["ethics_approval", "ethics_expires_on"])
+    audit.record(
+        actor=actor,
+        verb="study.ethics_renewed",
+        object_kind="study",
+        object_id=study.pk,
+        detail={"before": before, "after": [approval, str(expires_on or "")]},
+    )
 
 
 @transaction.atomic
