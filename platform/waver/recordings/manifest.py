@@ -6,12 +6,12 @@ study's own records; the files' time stamps never count, because copying changes
 
 from __future__ import annotations
 
-import csv
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 from waver.core.errors import BadInput
+from waver.core.tables import read_moment, read_table
 
 COLUMNS = ("file", "participant", "prompt", "recorded_at")
 MANIFEST_NAME = "manifest.csv"
@@ -60,11 +60,11 @@ def read_manifest(folder: Path, manifest: Path | None = None) -> Manifest:
     if not folder.is_dir():
         raise BadInput(f"There is no folder {folder}. Check the path.")
     path = manifest or folder / MANIFEST_NAME
-    cells = _read_cells(path)
+    table = read_table(path, columns=COLUMNS, called="manifest", one="recording")
     rows: list[Row] = []
     problems: list[Problem] = []
     lines_of: dict[Path, int] = {}
-    for line, values in cells:
+    for line, values in ((row.number, row.values) for row in table.lines):
         try:
             row = _read_row(folder, line, values)
             _refuse_second_line(row, lines_of)
@@ -77,47 +77,6 @@ def read_manifest(folder: Path, manifest: Path | None = None) -> Manifest:
             lines_of.setdefault(named, line)
     problems += _videos_without_a_line(folder, set(lines_of), path.name)
     return Manifest(tuple(rows), tuple(problems))
-
-
-def _read_cells(path: Path) -> list[tuple[int, dict[str, str]]]:
-    if not path.is_file():
-        raise BadInput(
-            f"There is no manifest {path}. Write a CSV file with the columns {', '.join(COLUMNS)} "
-            "and one line per recording; file times are not used, because copying changes them."
-        )
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadInput(
-            f"The manifest {path.name} cannot be read as UTF-8 text ({error}). Save it as "
-            "“CSV UTF-8” and try again."
-        ) from error
-    lines = text.splitlines()
-    if not lines:
-        raise BadInput(f"The manifest {path.name} is empty. It needs a header and one line each.")
-    separator = ";" if lines[0].count(";") > lines[0].count(",") else ","
-    reader = csv.reader(lines, delimiter=separator)
-    header = [name.strip().lower() for name in next(reader)]
-    missing = [name for name in COLUMNS if name not in header]
-    if missing:
-        raise BadInput(
-            f"The manifest {path.name} lacks the column{'s' if len(missing) > 1 else ''} "
-            f"{', '.join(missing)}. Its first line must name: {', '.join(COLUMNS)}."
-        )
-    try:
-        cells = [
-            (reader.line_num, dict(zip(header, (cell.strip() for cell in record), strict=False)))
-            for record in reader
-            if any(cell.strip() for cell in record)
-        ]
-    except csv.Error as error:
-        raise BadInput(
-            f"The manifest {path.name} is no proper CSV at line {reader.line_num} ({error}). "
-            "Save it again from your spreadsheet."
-        ) from error
-    if not cells:
-        raise BadInput(f"The manifest {path.name} names no recording. Add one line per recording.")
-    return cells
 
 
 def _read_row(folder: Path, line: int, values: dict[str, str]) -> Row:
@@ -174,21 +133,7 @@ def _read_prompt(file: str, text: str) -> int | None:
 
 
 def _read_time(file: str, text: str) -> datetime | None:
-    if not text:
-        return None
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise BadInput(
-            f"The recording time of {file}, “{text}”, is no date and time. Write it like "
-            "2024-03-01T10:00:00+01:00."
-        ) from error
-    if moment.tzinfo is None:
-        raise BadInput(
-            f"The recording time of {file}, “{text}”, has no time zone. Write it like "
-            "2024-03-01T10:00:00+01:00, or with Z for UTC."
-        )
-    return moment
+    return read_moment(text, called=f"The recording time of {file}") if text else None
 
 
 def _videos_without_a_line(folder: Path, named: set[Path], manifest: str) -> list[Problem]:

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from django.db import models
 
+from waver.core.errors import Missing
+
 if TYPE_CHECKING:
     from waver.accounts.models import User
     from waver.studies.models import Study
@@ -21,6 +23,17 @@ class StudyQuerySet(models.QuerySet["Study"]):
         if user.is_superuser:
             return self
         return self.filter(memberships__user=user).distinct()
+
+
+def study_called(code: str) -> Study:
+    """Give the study with this code. Raises Missing, naming the studies that there are."""
+    from waver.studies.models import Study
+
+    study = Study.objects.filter(code=code).first()
+    if study is None:
+        known = ", ".join(Study.objects.values_list("code", flat=True)) or "none yet"
+        raise Missing(f"There is no study “{code}”. Studies here: {known}.")
+    return study
 
 
 def roles_in(user: User, study: Study) -> frozenset[str]:

@@ -15,6 +15,7 @@ from annotation.codebooks import shipped as shipped_codebooks
 from annotation.written import Unreadable, Where, line_of, parse, shape_problems
 from waver.consent import forms
 from waver.core.errors import BadInput
+from waver.core.tables import read_moment
 from waver.datasets import policies
 from waver.datasets.labels import named_labels
 from waver.studies.models import Study
@@ -263,7 +264,7 @@ class _Reader:
                 self._refuse(f"{language!r} is none of the study's languages, {known}.", *where)
             named = entry["document"]
             try:
-                effective_from = _moment(entry["effective_from"])
+                effective_from = read_moment(entry["effective_from"], called="The beginning")
             except BadInput as error:
                 self._refuse(str(error), *where, "effective_from")
                 continue
@@ -284,21 +285,6 @@ class _Reader:
                 self._refuse(str(error), *where, "document")
                 continue
             yield Document(text, entry["approved_by"], effective_from)
-
-
-def _moment(text: str) -> datetime:
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise BadInput(
-            f"{text!r} is no date and time. Write it like 2026-02-01T00:00:00-05:00."
-        ) from error
-    if moment.tzinfo is None:
-        raise BadInput(
-            f"{text!r} has no time zone. Write it like 2026-02-01T00:00:00-05:00, or with Z for "
-            "UTC."
-        )
-    return moment
 
 
 def _indented(error: Exception) -> str:

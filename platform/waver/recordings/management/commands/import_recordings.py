@@ -14,6 +14,7 @@ from django.core.management.base import BaseCommand, CommandError
 from waver.core.errors import WaverError
 from waver.recordings.import_folder import Outcome, Result, import_folder
 from waver.recordings.manifest import COLUMNS, Manifest, read_manifest
+from waver.studies.access import study_called
 from waver.studies.models import Study
 
 
@@ -32,11 +33,8 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        study = Study.objects.filter(code=options["study"]).first()
-        if study is None:
-            known = ", ".join(Study.objects.values_list("code", flat=True)) or "none yet"
-            raise CommandError(f"There is no study “{options['study']}”. Studies here: {known}.")
         try:
+            study = study_called(options["study"])
             manifest = read_manifest(options["folder"], options["manifest"])
             outcomes = self._import(study, options["folder"], manifest)
         except WaverError as error:
