@@ -106,7 +106,7 @@ LANGUAGE_CODE = "en-gb"
 TIME_ZONE = "UTC"
 USE_TZ = True
 STATIC_URL = "/static/"
-STATIC_ROOT = VAR / "static"
+# Static files are served from where they are; only production collects them.
 WHITENOISE_USE_FINDERS = True
 
 # Where bytes live: only waver.core.storage reads these.

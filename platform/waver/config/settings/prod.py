@@ -5,6 +5,7 @@ import os
 from django.core.exceptions import ImproperlyConfigured
 
 from .base import *  # noqa: F403
+from .base import VAR
 
 
 def required(name: str) -> str:
@@ -48,6 +49,9 @@ SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 SECURE_HSTS_SECONDS = 31_536_000
 SESSION_COOKIE_SECURE = True
 CSRF_COOKIE_SECURE = True
+
+STATIC_ROOT = VAR / "static"
+WHITENOISE_USE_FINDERS = False
 
 WAVER_STORAGE = {
     "backend": "object_store",
