@@ -5,9 +5,11 @@ from __future__ import annotations
 import pytest
 import yaml
 
+from annotation import codebooks
 from tests.factories import StudyFactory
 from waver.core.errors import BadInput
 from waver.datasets import policies
+from waver.datasets.labels import labels_of
 from waver.datasets.models import GatePolicy
 from waver.datasets.policies import PolicyProblem, read, shipped
 
@@ -22,7 +24,7 @@ def _line_of(text: str, part: str) -> int:
     return next(n for n, line in enumerate(text.splitlines(), 1) if part in line)
 
 
-@pytest.mark.parametrize("name", ["standard", "demonstration"])
+@pytest.mark.parametrize("name", policies.shipped_names())
 def test_the_shipped_policies_are_valid(name):
     assert read(shipped(name))["schema"] == "waver.gate/1"
 
@@ -83,13 +85,26 @@ def test_what_is_no_policy_at_all_gets_a_line_too(text, line):
         read(text)
 
 
+@pytest.mark.parametrize("codebook", codebooks.shipped().values(), ids=lambda path: path.stem)
+def test_every_shipped_codebook_has_a_standard_policy(codebook):
+    known = labels_of(codebooks.load(codebook))
+    policy = read(policies.standard_for(known))
+    assert set(policy["labels"]) <= set(known)
+    assert policy.get("demonstration") is None
+
+
+def test_a_codebook_of_ones_own_needs_a_policy_of_its_own():
+    with pytest.raises(BadInput, match="Write a policy file"):
+        policies.standard_for({"clip/mood"})
+
+
 def test_a_policy_cannot_be_read_as_code():
     with pytest.raises(PolicyProblem):
         read("schema: !!python/object/apply:os.system ['true']\n")
 
 
 def test_an_unknown_shipped_policy_is_named():
-    with pytest.raises(BadInput, match="demonstration and standard"):
+    with pytest.raises(BadInput, match="demonstration, standard, standard-raer"):
         shipped("../../settings")
 
 

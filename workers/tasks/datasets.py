@@ -5,6 +5,7 @@ from __future__ import annotations
 from waver.core.errors import Missing
 from waver.core.jobs import JobRun
 from waver.datasets import gate, jobs, policies, releases, snapshots
+from waver.datasets.labels import labels_of, read_codebook
 from waver.datasets.models import GateRun
 from waver.studies.models import Study
 from workers.runner import handles
@@ -37,11 +38,12 @@ def judge(run: JobRun) -> None:
     if study is None:
         raise Missing("The study whose labels were to be judged is gone. Nothing is to do.")
     actor = run.job.payload["actor"]
-    policy = study.gate_policies.order_by("-created_at").first() or policies.install(
-        study=study, text=policies.shipped("standard"), actor=actor
-    )
     run.progress(0.1, "Freezing the labels")
     snapshot = snapshots.freeze(study=study, actor=actor)
+    known = labels_of(read_codebook(snapshot.codebook.text))
+    policy = study.gate_policies.order_by("-created_at").first() or policies.install(
+        study=study, text=policies.standard_for(known), actor=actor
+    )
     run.progress(0.3, "Measuring agreement")
     # Both steps give what is there already when they are repeated, so the end needs no part in it.
     gate.evaluate(snapshot=snapshot, policy=policy, actor=actor)

@@ -6,10 +6,17 @@ import hashlib
 
 from waver.core import audit
 from waver.datasets.models import GatePolicy
-from waver.datasets.policies.reading import PolicyProblem, read, schema, shipped
+from waver.datasets.policies.reading import (
+    PolicyProblem,
+    read,
+    schema,
+    shipped,
+    shipped_names,
+    standard_for,
+)
 from waver.studies.models import Study
 
-__all__ = ["PolicyProblem", "install", "read", "schema", "shipped"]
+__all__ = ["PolicyProblem", "install", "read", "schema", "shipped", "shipped_names", "standard_for"]
 
 
 def install(*, study: Study, text: str, actor: str = "waver") -> GatePolicy:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Collection, Hashable, Iterator, Mapping
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
@@ -68,17 +68,38 @@ def schema() -> dict[str, Any]:
 
 
 def shipped(name: str) -> str:
-    """Give the text of a policy that comes with Waver: `standard` or `demonstration`.
+    """Give the text of a policy that comes with Waver: one of `shipped_names()`.
 
     Raises BadInput for another name.
     """
-    known = sorted(path.stem for path in _HERE.glob("*.yaml"))
+    known = shipped_names()
     if name not in known:
         raise BadInput(
             f"There is no policy “{name}”. The policies that come with Waver are "
-            f"{' and '.join(known)}; give a file of your own for anything else."
+            f"{', '.join(known)}; give a file of your own for anything else."
         )
     return (_HERE / f"{name}.yaml").read_text(encoding="utf-8")
+
+
+def shipped_names() -> list[str]:
+    """Give the names of the policies that come with Waver."""
+    return sorted(path.stem for path in _HERE.glob("*.yaml"))
+
+
+def standard_for(labels: Collection[str]) -> str:
+    """Give the text of the shipped standard policy whose labels are all among `labels`.
+
+    Raises BadInput where none fits: the study then needs a policy of its own.
+    """
+    for name in shipped_names():
+        text = shipped(name)
+        policy = read(text)
+        if not policy.get("demonstration") and set(policy["labels"]) <= set(labels):
+            return text
+    raise BadInput(
+        "No policy that comes with Waver names labels of this study's codebook only. Write a "
+        "policy file for it and name that file in the study file."
+    )
 
 
 def _where(path: _Path) -> str:
