@@ -19,7 +19,6 @@ def object_store(settings, tmp_path):
         "backend": "object_store", "endpoint": f"http://{host}:{port}", "bucket": "waver", **KEYS,
     }  # fmt: skip
     settings.WAVER_SCRATCH = tmp_path / "scratch"
-    storage.backend().client.create_bucket(Bucket="waver")
     yield
     server.stop()
 

@@ -129,6 +129,18 @@ class ObjectStore:
             aws_secret_access_key=secret_key,
             region_name="us-east-1",  # what S3-compatible stores expect when they have no regions
         )
+        self._make_bucket()
+
+    def _make_bucket(self) -> None:
+        """Make the bucket at the first use of a new store."""
+        from botocore.exceptions import ClientError
+
+        try:
+            self.client.head_bucket(Bucket=self.bucket)
+        except ClientError as error:
+            if error.response["Error"]["Code"] not in {"404", "NoSuchBucket"}:
+                raise
+            self.client.create_bucket(Bucket=self.bucket)
 
     def put(self, source: Path, *, sha256: str) -> None:
         """Upload in parts; the store shows an object only when it is whole."""
