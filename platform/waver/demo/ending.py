@@ -98,7 +98,7 @@ def say_where(report: Report, study: Study, logins: list[Login], folder: Path | 
         say(f"  {title:<12} {base}{path}", markup=False)
     say("Demo logins (this machine only):")
     for login in logins:
-        say(f"  {login.role:<14} {login.username:<14} {login.password}", markup=False)
+        say(f"  {login.role:<16} {login.username:<16} {login.password}", markup=False)
     if folder is not None:
         say(f"Check it again: .venv/bin/python manage.py verify_release {folder}", markup=False)
         say(f"release: {folder}", markup=False)

@@ -32,6 +32,7 @@ def make_people() -> list[Login]:
     roles = {
         "administrator": _user("administrator", is_superuser=True),
         "researcher": _user("researcher"),
+        "consent manager": _user("consent.manager"),
         "annotator": _user("annotator"),
     }
     for name in SCRIPTED_RATERS:
@@ -47,7 +48,11 @@ def scripted_raters() -> list[User]:
 def join(study: Study) -> None:
     """Make the demo people members of the study, each in their role."""
     roles = Membership.Role
-    wanted = {"researcher": roles.LEAD, "annotator": roles.ANNOTATOR}
+    wanted = {
+        "researcher": roles.LEAD,
+        "consent.manager": roles.CONSENT_MANAGER,
+        "annotator": roles.ANNOTATOR,
+    }
     wanted |= dict.fromkeys(SCRIPTED_RATERS, roles.ANNOTATOR)
     for username, role in wanted.items():
         user = User.objects.get(username=username)
