@@ -233,6 +233,50 @@ def test_a_word_in_query_or_body_cannot_speak_for_another(people):
     assert twice.status_code == 409
 
 
+@pytest.mark.parametrize("charset", ["utf-7", "utf-16", "utf-8, utf-7", "latin-1"])
+def test_a_body_cannot_say_one_thing_to_the_guard_and_another_to_the_view(people, charset):
+    """In UTF-7, `+ACI-` is a quotation mark: what is one harmless word in UTF-8 is three fields."""
+    mine, other = people["A"], people["B"]
+    hidden = f"+ACI-, +ACI-completed_by+ACI-: {other.remote_user}, +ACI-state+ACI-: +ACI-"
+    answer = mine.browser.patch(
+        f"/api/annotations/{mine.annotation}/",
+        content=f'{{"lead_time": 5, "type": "{hidden}"}}',
+        headers={"Content-Type": f"application/json; charset={charset}"},
+    )
+    assert answer.status_code == 403, answer.text
+    read = mine.browser.get(f"/api/annotations/{mine.annotation}/")
+    assert read.json()["completed_by"] == mine.remote_user
+
+
+@pytest.mark.parametrize(
+    "content", [b'{"project": 1e999}', b'{"result": ' + b"[" * 200_000, b'"utf-8"', b"\xff{}"]
+)
+def test_a_body_that_cannot_be_judged_is_refused_with_a_sentence(people, content):
+    mine = people["A"]
+    answer = mine.browser.patch(
+        f"/api/annotations/{mine.annotation}/",
+        content=content,
+        headers={"Content-Type": "application/json; charset=UTF-8"},
+    )
+    assert answer.status_code == 403, answer.text
+    assert answer.json()["detail"].endswith(".")
+
+
+@pytest.mark.parametrize(
+    "token", ["caf%C3%A9", "a%0D%0AX-Waver-Session:%20x", "a%3Fb%23c", "a%20b"]
+)
+def test_a_strange_media_token_is_only_an_unknown_one(people, token):
+    answer = people["A"].browser.get(f"/waver/media/{token}")
+    assert answer.status_code == 404, answer.text
+
+
+def test_a_strange_byte_range_is_no_error(people):
+    mine = people["A"]
+    for asked in ("bytes=" + "9" * 5000 + "-", "bytes=0-" + "9" * 5000, "bytes=-" + "9" * 5000):
+        answer = mine.browser.get(f"/waver/media/{mine.marks[-1]}", headers={"Range": asked})
+        assert answer.status_code in (200, 206, 416), asked[:12]
+
+
 def test_another_sites_page_cannot_make_a_change(people):
     mine = people["A"]
     path = f"/api/annotations/{mine.annotation}/"

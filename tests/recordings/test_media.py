@@ -60,6 +60,11 @@ def test_a_range_behind_the_end_cannot_be_satisfied(asset, header):
     assert headers["Content-Range"] == "bytes */200"
 
 
+@pytest.mark.parametrize("header", ["bytes={}-", "bytes=0-{}", "bytes=-{}", "bytes=٣-٥"])
+def test_a_range_that_is_no_number_of_ours_is_not_understood(header):
+    assert media.parse_range(header.format("9" * 5000), size=200) is None
+
+
 @given(size=st.integers(0, 50), first=st.integers(0, 60), last=st.none() | st.integers(0, 60))
 def test_a_range_never_leaves_the_asset(size, first, last):
     header = f"bytes={first}-{'' if last is None else last}"

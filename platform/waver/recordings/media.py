@@ -11,7 +11,8 @@ from waver.core import storage
 from waver.recordings.models import Asset
 from waver.recordings.subjects import subject_of
 
-_RANGE = re.compile(r"bytes=(?:(\d+)-(\d*)|-(\d+))")
+# No file needs more digits, and Python refuses to read numbers of thousands of them.
+_RANGE = re.compile(r"bytes=(?:([0-9]{1,18})-([0-9]{0,18})|-([0-9]{1,18}))")
 
 
 @dataclass(frozen=True)

@@ -265,11 +265,14 @@ def _body(request):
     """Give the body as a dictionary, read exactly as the view will read it: as JSON."""
     if request.content_type != "application/json":
         raise Refused("Changes are sent as JSON here.")
+    # The view decodes with the named character set, so any other could hide words from the guard.
+    if request.content_params.get("charset", "utf-8").lower() != "utf-8":
+        raise Refused("Changes are sent in UTF-8 here.")
     if int(request.META.get("CONTENT_LENGTH") or 0) > _LARGEST_BODY:
         raise Refused("This change is larger than any annotation can be.")
     try:
-        body = json.loads(request.body or b"{}", object_pairs_hook=_once)
-    except ValueError as error:
+        body = json.loads(request.body.decode("utf-8") or "{}", object_pairs_hook=_once)
+    except (ValueError, RecursionError) as error:
         raise Refused("This change could not be read. Reload the page and try again.") from error
     if not isinstance(body, dict):
         raise Refused("This change could not be read. Reload the page and try again.")
@@ -286,7 +289,7 @@ def _once(pairs):
 def _number(value):
     try:
         return int(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):  # JSON's 1e999 is infinity
         return None
 
 

@@ -3,14 +3,14 @@
 import http.client
 import json
 import re
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from django.conf import settings
 
 # Waver answers in milliseconds; a rater should not wait long to hear that it is down.
 PATIENCE_SECONDS = 5.0
 LARGEST_PART = 8 * 1024 * 1024
-_OPEN_ENDED = re.compile(r"bytes=(\d+)-")
+_FROM = re.compile(r"bytes=([0-9]{1,18})-([0-9]{0,18})")
 
 
 class Unreachable(Exception):
@@ -36,16 +36,17 @@ def open_media(token, key, byte_range):
     headers = {"X-Waver-Session": key}
     if byte_range:
         headers["Range"] = _bounded(byte_range)
-    return _send("GET", f"/internal/label-studio/media/{token}", headers, None)
+    return _send("GET", f"/internal/label-studio/media/{quote(token, safe='')}", headers, None)
 
 
 def _bounded(byte_range):
-    """Give an open-ended range an end: a paused player would else hold a thread for hours."""
-    start = _OPEN_ENDED.fullmatch(byte_range.replace(" ", ""))
-    if start is None:
+    """Give a long range a nearer end: a paused player would else hold a thread for hours."""
+    found = _FROM.fullmatch(byte_range.replace(" ", ""))
+    if found is None:
         return byte_range
-    first = int(start.group(1))
-    return f"bytes={first}-{first + LARGEST_PART - 1}"
+    first, last = int(found.group(1)), found.group(2)
+    furthest = first + LARGEST_PART - 1
+    return f"bytes={first}-{min(int(last), furthest) if last else furthest}"
 
 
 def _send(method, path, headers, body):
