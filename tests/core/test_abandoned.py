@@ -42,6 +42,7 @@ def test_only_what_nobody_holds_is_removed(tmp_path: Path) -> None:
     assert abandoned.remove_abandoned(tmp_path / "not there") == 0
 
 
+@pytest.mark.django_db
 def test_a_storage_without_room_says_so_and_keeps_no_half(
     storage_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -9,7 +9,7 @@ from datetime import timedelta
 
 from django.utils import timezone
 
-from waver.core import jobs
+from waver.core import jobs, storage
 from waver.core.dispatch import ENQUEUE_TASK, RECONCILE_TASK, WAKE_TASK
 from waver.core.models import Job
 from waver.core.reconcile import reconcile
@@ -28,8 +28,9 @@ def work_off(queue: str) -> None:
 
 @app.task(name=RECONCILE_TASK)  # type: ignore[untyped-decorator]  # Celery has no types
 def reconcile_jobs() -> None:
-    """Take back expired leases and send lost wake-up calls again."""
+    """Take back expired leases, send lost wake-up calls again, erase forgotten bytes."""
     reconcile(on_failure=runner.failure_hooks())
+    storage.remove_forgotten()
 
 
 @app.task(name=ENQUEUE_TASK)  # type: ignore[untyped-decorator]  # Celery has no types

@@ -7,19 +7,21 @@ sees a path that it could keep: `materialise` lends one, inside a `with` block.
 from __future__ import annotations
 
 import errno
+import functools
 import hashlib
 import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol
 
 from django.conf import settings
 from django.db import connection, transaction
-from django.db.models import F
+from django.db.models import F, Q
 from django.utils import timezone
 
 from waver.core import abandoned
@@ -29,6 +31,8 @@ from waver.core.models import Blob
 CHUNK = 1 << 20
 _DRAFTS = ".drafts"
 _FULL = (errno.ENOSPC, errno.EDQUOT)
+# Far longer than any job takes from putting bytes to referring to them.
+_FORGOTTEN = timedelta(days=1)
 
 
 @dataclass(frozen=True)
@@ -215,6 +219,7 @@ def put(source: Path) -> Stored:
     Stored whole or not at all. Raises TemporaryProblem when the storage is full.
     """
     stored = digest(source)
+    _announce(stored)
     try:
         backend().put(source, sha256=stored.sha256)
     except OSError as error:
@@ -225,6 +230,13 @@ def put(source: Path) -> Stored:
             "administrator to free space on its disk, then try again."
         ) from error
     return stored
+
+
+def _announce(stored: Stored) -> None:
+    """Write a row before the bytes, so that those of a killed process are found again."""
+    Blob.objects.get_or_create(sha256=stored.sha256, defaults={"size": stored.size})
+    # Waits for whoever is just erasing the same bytes, and puts off `remove_forgotten`.
+    Blob.objects.filter(sha256=stored.sha256, references=0).update(created_at=timezone.now())
 
 
 def acquire(stored: Stored) -> Blob:
@@ -248,16 +260,54 @@ def discard(stored: Stored) -> None:
     """Remove bytes that were put for work that was not committed, unless somebody has them."""
     with transaction.atomic():
         _lock(stored.sha256)
+        Blob.objects.filter(sha256=stored.sha256, references=0).update(erased_at=timezone.now())
         if not Blob.objects.filter(sha256=stored.sha256, references__gt=0).exists():
             backend().erase(stored.sha256)
 
 
 def release(blob: Blob) -> None:
-    """Give a reference back; the last one erases the bytes."""
+    """Give a reference back; the last one erases the bytes at once.
+
+    Who releases several in one transaction does so in the order of their SHA-256.
+    """
+    with transaction.atomic():
+        _lock(blob.sha256)  # or somebody could take bytes that are about to go
+        Blob.objects.filter(pk=blob.pk, references__gt=0).update(references=F("references") - 1)
+        blob.refresh_from_db()
+        if blob.references == 0:
+            erase(blob)
+
+
+def let_go(blob: Blob) -> None:
+    """Give a reference back in the caller's transaction; the last one's bytes go after its commit.
+
+    A rollback finds the bytes still there, and a process that is killed after the commit leaves
+    them to `remove_forgotten`.
+    """
     Blob.objects.filter(pk=blob.pk, references__gt=0).update(references=F("references") - 1)
-    blob.refresh_from_db()
-    if blob.references == 0:
-        erase(blob)
+    stored = Stored(sha256=blob.sha256, size=blob.size)
+    transaction.on_commit(functools.partial(discard, stored), robust=True)
+
+
+def remove_forgotten() -> int:
+    """Erase bytes that nothing has referred to for a day; give how many there were.
+
+    A process that is killed between `put` and its commit leaves them behind.
+    """
+    forgotten = Blob.objects.filter(
+        Q(erased_at__isnull=True) | Q(erased_at__lt=F("created_at")),
+        references=0,
+        created_at__lt=timezone.now() - _FORGOTTEN,
+    )
+    removed = 0
+    for pk, sha256 in list(forgotten.values_list("pk", "sha256")):
+        with transaction.atomic():
+            _lock(sha256)
+            # Asked again with the row locked: its bytes may have been put or taken just now.
+            if forgotten.filter(pk=pk).update(erased_at=timezone.now()) == 1:
+                backend().erase(sha256)
+                removed += 1
+    return removed
 
 
 def open_range(blob: Blob, *, start: int = 0, length: int | None = None) -> Iterator[bytes]:

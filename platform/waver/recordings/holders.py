@@ -62,15 +62,16 @@ class RecordingsHolder:
                 recording.assets.all().delete()
                 recording.delete()
                 # Last, so that after a crash the rows are still there to try again with.
-                for blob in blobs:
+                for blob in sorted(blobs, key=lambda blob: blob.sha256):
                     storage.release(blob)
         Take.objects.filter(participant_id=participant_id).delete()
         RefusedFile.objects.filter(participant_id=participant_id).delete()
 
     def verify_absent(self, participant_id: UUID) -> HeldList:
-        """Look for rows again, and in the storage for bytes that nothing refers to any more."""
+        """Look for rows again, and in the storage for bytes that were erased."""
         left = self.list(participant_id)
-        unused = Blob.objects.filter(references=0)
+        # Without `erased_at`, somebody is just storing them for a recording of somebody else.
+        unused = Blob.objects.filter(references=0, erased_at__isnull=False)
         return left + [
             Held("bytes", blob.sha256, "storage")
             for blob in unused.iterator()

@@ -274,8 +274,7 @@ def _keep(
     if older is not None:
         replaced = older.blob
         older.delete()
-        # Only after the commit: a rollback must find the old bytes still there.
-        transaction.on_commit(lambda: storage.release(replaced))
+        storage.let_go(replaced)
     Asset.objects.create(
         recording=recording,
         kind=made.kind,
