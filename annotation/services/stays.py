@@ -8,13 +8,15 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from django.conf import settings
+from django.contrib.sessions.models import Session
 from django.core.signing import BadSignature, TimestampSigner
-from django.db.models import Q
+from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
 
 from annotation.models import Assignment, Batch, RemoteProject
 from waver.accounts.models import LabelStudioSession, User
 from waver.core.errors import Conflict, Missing, NotAllowed
+from waver.studies.models import Membership
 
 TICKET_LIFE = timedelta(seconds=60)
 _ENDED = "Your stay here has ended. Sign in to Waver and start labelling again."
@@ -33,10 +35,15 @@ class Stay:
 def begin(user: User, batch: Batch, web_session_key: str) -> str:
     """Give a one-time ticket that leads the rater into their own project of a batch.
 
-    Raises Missing when the rater has nothing in the batch, Conflict while it is not open.
+    Raises Missing when the rater has nothing in the batch, NotAllowed when they are no annotator of
+    its study any more, Conflict while it is not open.
     """
     if not Assignment.objects.filter(batch=batch, rater=user).exists():
         raise Missing("You have no recordings in this batch. Your queue lists where you have some.")
+    if not batch.study.memberships.filter(user=user, role=Membership.Role.ANNOTATOR).exists():
+        raise NotAllowed(
+            "You are no annotator of this study any more. Ask its lead if that is a mistake."
+        )
     project = RemoteProject.objects.filter(batch=batch, rater=user).first()
     if batch.state != Batch.State.OPEN or project is None:
         raise Conflict(
@@ -45,13 +52,16 @@ def begin(user: User, batch: Batch, web_session_key: str) -> str:
         )
     ticket = TimestampSigner(salt=_SALT).sign(secrets.token_urlsafe(32))
     now = timezone.now()
+    # Once the Waver session has run out, nobody can sign out of it: the stay must not outlive it.
+    web_session = Session.objects.filter(session_key=web_session_key).first()
+    longest = now + timedelta(seconds=settings.SESSION_COOKIE_AGE)
     LabelStudioSession.objects.create(
         user=user,
         remote_project_id=project.remote_id,
         web_session_hash=_hash(web_session_key),
         ticket_hash=_hash(ticket),
         ticket_expires_at=now + TICKET_LIFE,
-        expires_at=now + timedelta(seconds=settings.SESSION_COOKIE_AGE),
+        expires_at=min(web_session.expire_date, longest) if web_session else longest,
     )
     return ticket
 
@@ -79,10 +89,22 @@ def redeem(ticket: str) -> Stay:
 
 
 def check(key: str) -> Stay:
-    """Give the stay that a key belongs to. Raises NotAllowed when it has ended."""
+    """Give the stay that a key belongs to. Raises NotAllowed when it has ended.
+
+    It also ends when the rater is taken out of the study.
+    """
+    annotates = Membership.objects.filter(
+        user=OuterRef("user"),
+        role=Membership.Role.ANNOTATOR,
+        study__batches__projects__remote_id=OuterRef("remote_project_id"),
+    )
     row = (
         LabelStudioSession.objects.filter(
-            _living(), key_hash=_hash(key), redeemed_at__isnull=False, user__is_active=True
+            _living(),
+            Exists(annotates),
+            key_hash=_hash(key),
+            redeemed_at__isnull=False,
+            user__is_active=True,
         )
         .select_related("user")
         .first()

@@ -6,17 +6,19 @@ import json
 from datetime import timedelta
 
 import pytest
+from django.contrib.sessions.models import Session
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
 from annotation.models import Assignment, Batch, RemoteProject
 from annotation.services import stays
-from tests.factories import AssetFactory, AssignmentFactory, UserFactory
+from tests.factories import AssetFactory, AssignmentFactory, MembershipFactory, UserFactory
 from waver.accounts.models import LabelStudioSession, User
 from waver.consent import services as consent
 from waver.core.errors import Conflict, Missing, NotAllowed
 from waver.core.models import Job
+from waver.studies.models import Membership
 
 GUARD = {"X-Waver-Guard": "tests-guard-secret"}
 CLIP = bytes(range(256)) * 8
@@ -83,6 +85,40 @@ def test_a_stay_ends_with_the_web_session_the_account_and_the_time(row):
         stays.check(third)
     with pytest.raises(NotAllowed):
         stays.check("")
+
+
+def test_a_stay_ends_when_the_rater_leaves_the_study(row):
+    key = stays.redeem(stays.begin(row.rater, row.batch, "web")).key
+    MembershipFactory(user=row.rater, role=Membership.Role.ANNOTATOR)  # of another study
+    row.rater.memberships.filter(study=row.batch.study).delete()
+    with pytest.raises(NotAllowed, match="ended"):
+        stays.check(key)
+    with pytest.raises(NotAllowed, match="no annotator"):
+        stays.begin(row.rater, row.batch, "web")
+
+
+def test_a_new_password_ends_stays_and_tickets(row):
+    key = stays.redeem(stays.begin(row.rater, row.batch, "web")).key
+    ticket = stays.begin(row.rater, row.batch, "web")
+    row.rater.first_name = "Ada"
+    row.rater.save()
+    assert stays.check(key)
+    row.rater.set_password("a new password")
+    row.rater.save()
+    with pytest.raises(NotAllowed, match="ended"):
+        stays.check(key)
+    with pytest.raises(NotAllowed):
+        stays.redeem(ticket)
+
+
+def test_a_stay_does_not_outlive_the_web_session(row):
+    client = Client()
+    client.force_login(row.rater)
+    web = Session.objects.get()
+    Session.objects.update(expire_date=timezone.now() + timedelta(minutes=5))
+    stays.begin(row.rater, row.batch, web.session_key)
+    web.refresh_from_db()
+    assert LabelStudioSession.objects.get().expires_at == web.expire_date
 
 
 def test_only_a_rater_of_an_open_batch_gets_a_ticket(row):

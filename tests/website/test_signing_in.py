@@ -99,3 +99,9 @@ def test_signing_out_needs_the_forms_token(house):
     answer = client.post("/sign-out/")
     assert answer.status_code == 403
     assert "The form has expired" in answer.content.decode()
+
+
+@pytest.mark.parametrize("path", ["/studies/", "/studies/voices/", "/no/such/page/", "/sign-in/"])
+def test_no_page_is_stored_in_the_browser(house, path):
+    said = house.client("researcher").get(path)["Cache-Control"]
+    assert {"private", "no-store"} <= set(said.split(", "))

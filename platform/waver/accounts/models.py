@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.contrib.auth.models import AbstractUser
 from django.db import models
+from django.utils import timezone
 
 from waver.core.ids import new_id
 from waver.core.models import Row
@@ -22,6 +25,14 @@ class User(AbstractUser):
                 name="user_synthetic_is_no_administrator",
             )
         ]
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Save. A new password ends the stays in Label Studio, as Django ends the web sessions."""
+        # Django keeps a new password here until it is saved; its type stubs do not know that.
+        changed = getattr(self, "_password", None) is not None and not self._state.adding
+        super().save(*args, **kwargs)
+        if changed:
+            self.label_studio_sessions.filter(ended_at__isnull=True).update(ended_at=timezone.now())
 
 
 class LabelStudioSession(Row):

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 from django.shortcuts import render
+from django.utils.cache import patch_cache_control
 
 from waver.core.errors import WaverError
 
@@ -21,6 +22,22 @@ HEADINGS = {
     500: "Something is wrong on our side",
     503: "Something is not answering at the moment",
 }
+
+
+class NeverStored:
+    """Keep pages about people off the disk: after signing out, Back on a shared computer is empty.
+
+    Static files do not pass here.
+    """
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        """Pass the request on and say that no browser or proxy may store the answer."""
+        response = self.get_response(request)
+        patch_cache_control(response, private=True, no_store=True)
+        return response
 
 
 class ErrorSentences:

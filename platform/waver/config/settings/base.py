@@ -52,6 +52,7 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "csp.middleware.CSPMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
+    "waver.website.middleware.NeverStored",
     "waver.website.middleware.ErrorSentences",
 ]
 TEMPLATES = [
