@@ -342,3 +342,4 @@ def test_nothing_is_left_running(installation: Installation, second: Run) -> Non
     assert not is_locked(installation.var)
     assert read_status(installation.var) is None
     assert list((installation.var / "scratch").iterdir()) == []
+    assert not (installation.var / "tmp").exists()

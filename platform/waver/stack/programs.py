@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from waver.stack.errors import StackError
+from waver.stack.postgres import embedded_socket_dir
 
 WEB, COMPUTE, IO, BEAT, LABEL_STUDIO = "web", "compute", "io", "beat", "label-studio"
 POSTGRES = "postgres"
@@ -69,11 +70,20 @@ def base_environment(config: StackConfig) -> dict[str, str]:
         "PYTHONPATH": path,
         "PYTHONUNBUFFERED": "1",
         "WAVER_VAR": str(config.var),
+        # Temporary files of killed processes are then removed with the folder. The database's
+        # socket is named because its place may follow from the temporary directory.
+        "TMPDIR": str(temporary_folder(config)),
+        "WAVER_PGHOST": str(embedded_socket_dir(config.var)),
         "WAVER_PORT": str(config.web_port),
         "WAVER_LABEL_STUDIO_PORT": str(config.label_studio_port),
         # One arena per thread would cost more memory than the threads are worth.
         "MALLOC_ARENA_MAX": "2",
     }
+
+
+def temporary_folder(config: StackConfig) -> Path:
+    """Return the folder of the stack's temporary files, emptied at start and end."""
+    return config.var / "tmp"
 
 
 def first_programs(config: StackConfig) -> list[Program]:

@@ -9,6 +9,7 @@ everything but labelling works.
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import time
 import uuid
@@ -75,6 +76,7 @@ class Supervisor:
                     time.sleep(_TICK_SECONDS)
             finally:
                 self._stop()
+                self._remove_temporary_files()
 
     # Starting
 
@@ -91,6 +93,8 @@ class Supervisor:
             )
 
     def _start(self) -> None:
+        self._remove_temporary_files()
+        programs.temporary_folder(self._config).mkdir(parents=True)
         self._report("PostgreSQL starts …")
         self._write_status()
         self._cluster.start()
@@ -101,6 +105,9 @@ class Supervisor:
         for program in programs.first_programs(self._config):
             self._add(program)
         self._write_status()
+
+    def _remove_temporary_files(self) -> None:
+        shutil.rmtree(programs.temporary_folder(self._config), ignore_errors=True)
 
     def _install_queues(self) -> None:
         import psycopg
