@@ -42,6 +42,17 @@ def _blocked_because(run: GateRun, key: str = "segments/ah") -> str:
 # What a run says
 
 
+def test_a_required_label_that_fails_holds_back_the_others_and_the_sentence_says_so():
+    made = world()
+    label(made)
+    rules = yaml.safe_load(policy_text())
+    rules["labels"]["video/certainty"]["required"] = True
+    run = _run(made, yaml.safe_dump(rules))
+    assert run.verdict == GateRun.Verdict.FAIL
+    assert "nothing may be released: video/certainty (fail) blocked" in run.sentence
+    assert "may be released: segments" not in run.sentence
+
+
 def test_one_label_passes_and_one_is_blocked():
     made = world()
     label(made)

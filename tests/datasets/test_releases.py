@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 import pyarrow.parquet as pq
 import pytest
@@ -27,7 +28,14 @@ from waver.core.errors import BadInput, Conflict, IntegrityProblem
 from waver.core.models import Job
 from waver.datasets import gate, policies, redaction, releases, snapshots
 from waver.datasets.exporters import tables
-from waver.datasets.models import Container, GateRun, Leaf, Release, ReleaseCode, SplitAssignment
+from waver.datasets.models import (
+    Container,
+    GateRun,
+    Leaf,
+    Release,
+    ReleaseCode,
+    SplitAssignment,
+)
 from waver.datasets.verify import verify
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("storage_folder")]
@@ -220,6 +228,18 @@ def test_frames_follow_from_the_segments(made):
             assert re.fullmatch(r"00:00:0[45]\.\d{3}", end)
         assert [cue["audio"] for cue in entry["all_cues"]] == ["Pause"] * len(own)
     assert len(lines) == 7 * 300
+
+
+def test_a_cue_needs_more_than_half_of_those_who_marked_the_stretch():
+    made = world(participants=7, consented=True)
+    with_media(made)
+    label(made, raters=made.raters[:1])
+    label(made, raters=made.raters[1:], with_cues=False)
+    folder = releases.path_of(_build(_gate(made)))
+    answers = yaml.safe_load((folder / "bah/video_annotation_transcript.yaml").read_text())
+    cues = [cue for entry in answers.values() for cue in entry["all_cues"]]
+    assert cues
+    assert {cue["audio"] for cue in cues} == {None}
 
 
 def test_a_video_the_raters_are_split_on_gets_no_label():
@@ -426,6 +446,32 @@ def test_a_redaction_keeps_the_root_and_forgets_the_person(made):
     assert release.state == Release.State.PUBLISHED
     assert redaction.redact(release=release, participant=gone, actor="manager") is False
     assert [path.name for path in folder.parent.iterdir()] == [folder.name]
+
+
+def test_a_redaction_lets_out_no_label_that_was_waived_since(made):
+    run = _gate(made)
+    release = _build(run)
+    folder = releases.path_of(release)
+    waiver = {"who": made.lead, "why": "For a methods study only.", "label": "video/certainty"}
+    gate.waive(gate_run=run, until=timezone.now() + timedelta(days=1), **waiver)
+    consent.withdraw(participant=made.participants[2], actor="manager", purpose=Purpose.RESEARCH)
+    assert redaction.redact_refused(release=release, actor="manager") == 1
+    assert "video/certainty" not in {row["label"] for row in _table(folder, "clip_labels")}
+    assert json.loads((folder / "receipt.json").read_text())["waivers"] == {}
+
+
+def test_a_redaction_keeps_a_label_whose_waiver_has_ended(made, monkeypatch):
+    run = _gate(made)
+    waiver = {"who": made.lead, "why": "For a methods study only.", "label": "video/certainty"}
+    gate.waive(gate_run=run, until=timezone.now() + timedelta(days=1), **waiver)
+    release = _build(run)
+    later = timezone.now() + timedelta(days=2)
+    monkeypatch.setattr(gate, "timezone", SimpleNamespace(now=lambda: later))
+    assert not gate.standings(run)["video/certainty"].may_be_released
+    consent.withdraw(participant=made.participants[2], actor="manager", purpose=Purpose.RESEARCH)
+    assert redaction.redact_refused(release=release, actor="manager") == 1
+    labels = {row["label"] for row in _table(releases.path_of(release), "clip_labels")}
+    assert "video/certainty" in labels
 
 
 def test_erasing_a_participant_reaches_every_release(made):

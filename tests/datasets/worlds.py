@@ -117,6 +117,7 @@ def label(
     raters: Iterable[User] | None = None,
     passes: tuple[str, ...] = ("segments", "video"),
     with_certainty_noise: bool = True,
+    with_cues: bool = True,
 ) -> None:
     """Let every rater submit both passes: the truth, with seeded slips.
 
@@ -137,7 +138,8 @@ def label(
                     span = _span(made.truth[recording], chance, jitter_us)
                     segment = Segment(annotation=annotation, label="ah", certainty=2, **span)
                     spans.append(segment)
-                    cues.append(SegmentCue(segment=segment, modality="audio", cue="pause"))
+                    if with_cues:
+                        cues.append(SegmentCue(segment=segment, modality="audio", cue="pause"))
                 elif pass_id == "video":
                     sure = chance.randint(1, 3) if with_certainty_noise else 1 + there
                     clips.append(

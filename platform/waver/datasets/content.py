@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from fractions import Fraction
 from typing import Any
 from uuid import UUID
@@ -148,11 +149,13 @@ def gather(
     purpose: Purpose,
     actor: str,
     recordings: frozenset[UUID] | None = None,
+    published_at: datetime | None = None,
 ) -> Content:
     """Decide what goes into a release.
 
     With `recordings`, exactly these go in and consent is not asked: that is for making a published
-    release's containers again after somebody was taken out of it.
+    release's containers again after somebody was taken out of it. `published_at` then says as of
+    when waivers count: a version neither gains nor loses a label afterwards.
     Raises Conflict when nothing is left.
     """
     snapshot = gate_run.snapshot
@@ -169,7 +172,7 @@ def gather(
         )
     rules = read(gate_run.policy.text)
     codebook = read_codebook(snapshot.codebook.text)
-    standings = gate.standings(gate_run)
+    standings = gate.standings(gate_run, at=published_at)
     clips = _clips(gate_run, allowed, actor)
     released = frozenset(recording.pk for recording in allowed)
     submissions = tuple(item for item in items if item.recording in released)

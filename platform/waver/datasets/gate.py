@@ -145,6 +145,7 @@ def waive(
 def standings(gate_run: GateRun, *, at: datetime | None = None) -> dict[str, Standing]:
     """Give every label's verdict at this moment: as judged, or WAIVED while a waiver holds.
 
+    `at` asks about an earlier moment; waivers made after it do not count.
     Raises IntegrityProblem when the receipt is not the one that was signed.
     """
     if not receipts.is_genuine(gate_run.receipt, gate_run.signature):
@@ -153,7 +154,8 @@ def standings(gate_run: GateRun, *, at: datetime | None = None) -> dict[str, Sta
             "released on it; an administrator must find out who changed the database."
         )
     now = at or timezone.now()
-    waivers = {waiver.label: waiver for waiver in gate_run.waivers.filter(until__gt=now)}
+    made = {} if at is None else {"created_at__lte": at}
+    waivers = {waiver.label: waiver for waiver in gate_run.waivers.filter(until__gt=now, **made)}
     return {
         key: _standing(label, waivers.get(key)) for key, label in gate_run.receipt["labels"].items()
     }

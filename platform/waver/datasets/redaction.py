@@ -17,6 +17,8 @@ from django.utils import timezone
 from waver.consent import policy as consent
 from waver.consent.models import Participant, Purpose
 from waver.core import audit
+from waver.core.errors import TemporaryProblem
+from waver.core.ids import new_id
 from waver.datasets import documents, releases, verify
 from waver.datasets.content import gather
 from waver.datasets.draft import Draft
@@ -25,33 +27,71 @@ from waver.datasets.models import Leaf, Release
 from waver.recordings.subjects import subject_of
 
 
+class _Overtaken(TemporaryProblem):
+    """Somebody else was taken out of the release while this revision was being built."""
+
+
 def redact(*, release: Release, participant: Participant, actor: str) -> bool:
     """Take a participant out of a release: files removed, salts destroyed, leaves' hashes kept.
 
     Containers are built again from the same snapshot without that person. The root stays and
     still verifies. Gives False when the participant is not in the release (any more).
     """
+    mend(release)
+    while release.leaves.filter(participant=participant, tombstone_at__isnull=True).exists():
+        revision = _revision(release)
+        try:
+            _redact_once(release, participant, revision, actor)
+        except (_Overtaken, OSError):  # OSError: the folder was replaced while it was read
+            if _revision(release) == revision:
+                raise
+        else:
+            return True
+    return False
+
+
+def mend(release: Release) -> None:
+    """Finish or undo what a killed redaction left half done beside the release's folder."""
+    folder = releases.path_of(release)
+    with transaction.atomic():
+        Release.objects.select_for_update().get(pk=release.pk)  # no redaction is just ending
+        replaced = list(folder.parent.glob(f".{folder.name}.replaced-*"))
+        if replaced and not folder.exists():
+            os.replace(replaced.pop(), folder)
+        for old in replaced:
+            shutil.rmtree(old, ignore_errors=True)
+
+
+def _redact_once(
+    release: Release, participant: Participant, revision: int | None, actor: str
+) -> None:
     live = release.leaves.filter(participant=participant, tombstone_at__isnull=True)
-    if not live.exists():
-        return False
     folder = releases.path_of(release)
     before = json.loads((folder / verify.MANIFEST).read_bytes())
     gone = set(live.values_list("hash", flat=True))
-    codes = {leaf["participant"] for leaf in before["leaves"] if leaf["hash"] in gone}
+    codes = {
+        leaf["participant"]
+        for leaf in before["leaves"]
+        if leaf["hash"] in gone and "tombstone" not in leaf
+    }
     left = releases.recordings_of(release) - set(live.values_list("recording", flat=True))
     now = timezone.now()
-    draft = Draft(folder.with_name(f".{folder.name}.redaction-{before['revision'] + 1}"))
-    shutil.rmtree(draft.root, ignore_errors=True)
+    draft = Draft(folder.with_name(f".{folder.name}.redaction-{new_id()}"))
     draft.root.mkdir()
     try:
         _keep_files(before, gone, folder, draft.root)
         figures = _rebuild(release, left, draft, actor)
         manifest = _buried(before, codes, draft, now)
         manifest.write(draft.root)
-        _commit(release, participant, manifest, figures, draft, folder, actor)
+        _commit(release, participant, manifest, figures, draft, folder, revision, actor)
     finally:
         shutil.rmtree(draft.root, ignore_errors=True)
-    return True
+
+
+def _revision(release: Release) -> int | None:
+    row = Release.objects.get(pk=release.pk)
+    found: int | None = row.figures.get("revision")
+    return found
 
 
 def refused_participants(
@@ -122,6 +162,7 @@ def _rebuild(
         purpose=Purpose(release.purpose),
         actor=actor,
         recordings=recordings,
+        published_at=release.published_at,
     )
     releases.write_containers(content, draft, root=release.root)
     found = documents.figures(content)
@@ -132,7 +173,8 @@ def _rebuild(
 
 def _buried(manifest: Mapping[str, Any], codes: set[str], draft: Draft, at: datetime) -> Manifest:
     """The next revision. One participant has one code; an older revision may have others."""
-    code = codes.pop()
+    # None has, when a killed attempt wrote its manifest but not its rows.
+    code = next(iter(codes), "")
     return bury(manifest, participant=code, at=at, containers=draft.containers)
 
 
@@ -143,11 +185,16 @@ def _commit(
     figures: dict[str, Any],
     draft: Draft,
     folder: Path,
+    revision: int | None,
     actor: str,
 ) -> None:
     old = folder.with_name(f".{folder.name}.replaced-{manifest.body['revision']}")
     with transaction.atomic():
         row = Release.objects.select_for_update().get(pk=release.pk)
+        if row.figures.get("revision") != revision:
+            raise _Overtaken(
+                f"Release {row.version} changed while somebody was taken out of it. Try again."
+            )
         row.leaves.filter(participant=participant).update(
             salt="",
             content_sha256="",

@@ -85,6 +85,12 @@ def summary(verdicts: Mapping[str, str], whole: str) -> str:
         said += f": {', '.join(out)}"
     if held:
         said += f"; blocked: {', '.join(held)}"
+    if out and whole not in (Verdict.PASS, Verdict.WAIVED):
+        # A label that the policy requires is among the blocked ones, which holds back the others.
+        said = (
+            f"nothing may be released: {', '.join(held)} blocked, of which the policy requires at "
+            f"least one; by themselves {', '.join(out)} would pass"
+        )
     return f"{Verdict(whole).label}. For these raters, {said}."
 
 

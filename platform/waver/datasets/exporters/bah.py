@@ -21,7 +21,7 @@ from uuid import UUID
 import yaml
 
 from annotation.codebooks import Codebook
-from annotation.models import SegmentCue
+from annotation.models import Segment, SegmentCue
 from waver.consent.models import ConsentState, Purpose
 from waver.core import storage
 from waver.core.clock import format_hms, frames_in
@@ -47,7 +47,8 @@ _LAYOUT = (
 _READING = (
     "`fr_detailed_ah` gives the first and the last frame of a stretch, `time_detailed_ah` its "
     "start and end. `annotator_id` names all raters whose majority decided. `all_cues` has an "
-    "entry per stretch, with the cues that more than half of the raters marked in it."
+    "entry per stretch, with the cues that more than half of those raters noted who marked it; "
+    "agreement on cues was not tested."
 )
 MODALITIES = ("audio", "body", "facial", "inconsistencies", "language")
 _STORED_AS = {"inconsistency": "inconsistencies"}
@@ -95,10 +96,10 @@ def write_containers(content: Content, draft: Draft) -> None:
             with draft.text_container(f"{FOLDER}/split-frames/{fold}.txt", BUILDER) as out:
                 out.writelines(_frame_lines(content, answers, fold))
     with draft.text_container(f"{FOLDER}/video_annotation_transcript.yaml", BUILDER) as out:
-        cues, raters = _cues(content), _raters(content)
+        marks, raters = _marks(content), _raters(content)
         for clip in content.clips:
             names = sorted(raters[clip.recording.pk])
-            entry = {clip.video_id: _entry(content, clip, answers, names, cues)}
+            entry = {clip.video_id: _entry(content, clip, answers, names, marks)}
             yaml.dump(entry, out, Dumper=_Dumper, allow_unicode=True, width=10_000)
 
 
@@ -234,7 +235,7 @@ def _entry(
     clip: Clip,
     answers: _Answers,
     raters: list[str],
-    cues: dict[UUID, list[_Cue]],
+    marks: dict[UUID, list[_Mark]],
 ) -> dict[str, Any]:
     """One video of video_annotation_transcript.yaml; the keys come out in alphabetical order."""
     stretches, by_frame = answers.stretches(clip), answers.frames(clip)
@@ -242,7 +243,7 @@ def _entry(
     return {
         "all_cues": None
         if stretches is None
-        else [_common_cues(content.codebook, cues[clip.recording.pk], one) for one in stretches],
+        else [_common_cues(content.codebook, marks[clip.recording.pk], one) for one in stretches],
         "annotator_id": "+".join(raters),
         "certainty_ah": answers.certainty(clip),
         "fr_detailed_ah": None
@@ -273,52 +274,53 @@ def _raters(content: Content) -> dict[UUID, set[str]]:
 
 
 @dataclass(frozen=True)
-class _Cue:
+class _Mark:
+    """One rater's stretch and the cues (modality, cue) noted in it, often none."""
+
     rater: UUID
     start_us: int
     end_us: int
-    modality: str
-    cue: str
+    cues: frozenset[tuple[str, str]]
 
 
-def _cues(content: Content) -> dict[UUID, list[_Cue]]:
-    """Every cue of the released stretches, by recording; blind arm only, like the consensus."""
-    found: dict[UUID, list[_Cue]] = defaultdict(list)
+def _marks(content: Content) -> dict[UUID, list[_Mark]]:
+    """Every rater's released stretches, by recording; blind arm only, like the consensus."""
+    found: dict[UUID, list[_Mark]] = defaultdict(list)
     if SEGMENTS not in content.labels:
         return found
-    pass_id = SEGMENTS.split("/")[0]
+    label = content.labels[SEGMENTS].label
     items = {
         item.annotation: item
         for item in content.submissions
-        if item.pass_id == pass_id and item.arm == "blind"
+        if item.pass_id == label.pass_id and item.arm == "blind"
     }
-    rows = SegmentCue.objects.filter(segment__annotation__in=list(items)).select_related("segment")
-    for row in rows.iterator():
-        item, segment = items[row.segment.annotation_id], row.segment
-        modality = _STORED_AS.get(row.modality, row.modality)
-        cue = _Cue(item.rater, segment.start_us, segment.end_us, modality, row.cue)
-        found[item.recording].append(cue)
-    for recording in {item.recording for item in items.values()}:
-        found[recording].sort(key=lambda cue: (cue.start_us, cue.modality, cue.cue))
+    cues: dict[UUID, set[tuple[str, str]]] = defaultdict(set)
+    chosen = Segment.objects.filter(annotation__in=list(items), label=label.source)
+    for row in SegmentCue.objects.filter(segment__in=chosen).iterator():
+        cues[row.segment_id].add((_STORED_AS.get(row.modality, row.modality), row.cue))
+    for segment in chosen.iterator():
+        item = items[segment.annotation_id]
+        noted = frozenset(cues[segment.pk])
+        mark = _Mark(item.rater, segment.start_us, segment.end_us, noted)
+        found[item.recording].append(mark)
     return found
 
 
-def _common_cues(codebook: Codebook, cues: list[_Cue], one: Decided) -> dict[str, str | None]:
-    """The cues that more than half of those raters marked who marked this stretch at all."""
-    near = [c for c in cues if c.start_us < (one.end_us or 0) and c.end_us > (one.start_us or 0)]
-    raters = {cue.rater for cue in near}
-    votes = Counter((c.modality, c.cue) for c in set(_once_per_rater(near)))
+def _common_cues(codebook: Codebook, marks: list[_Mark], one: Decided) -> dict[str, str | None]:
+    """The cues that more than half of those raters noted who marked this stretch at all.
+
+    A rater who marked it without a cue counts as one who saw none; a cue that a rater noted in
+    two overlapping stretches counts once.
+    """
+    near = [m for m in marks if m.start_us < (one.end_us or 0) and m.end_us > (one.start_us or 0)]
+    raters = {mark.rater for mark in near}
+    votes = Counter(cue for _, cue in {(mark.rater, cue) for mark in near for cue in mark.cues})
     titles = _titles(codebook)
     found: dict[str, list[str]] = {modality: [] for modality in MODALITIES}
     for (modality, cue), count in sorted(votes.items()):
         if modality in found and 2 * count > len(raters):
             found[modality].append(titles.get((modality, cue), cue))
     return {modality: " - ".join(names) or None for modality, names in found.items()}
-
-
-def _once_per_rater(cues: list[_Cue]) -> Iterator[_Cue]:
-    """A rater who marked a cue in two overlapping stretches marked it once."""
-    return (_Cue(cue.rater, 0, 0, cue.modality, cue.cue) for cue in cues)
 
 
 def _titles(codebook: Codebook) -> dict[tuple[str, str], str]:
