@@ -71,6 +71,8 @@ class DatasetsHolder:
         participant = Participant.objects.filter(pk=participant_id).first()
         if participant is None:
             return
+        for release in Release.objects.filter(study=participant.study):
+            redaction.mend(release)  # also after a redaction that was killed just behind its commit
         for release in _releases(participant_id):
             redaction.redact(release=release, participant=participant, actor="erasure")
         with transaction.atomic():
