@@ -167,7 +167,9 @@ def _note_lost_tasks(remote_ids: set[int], received_by: str, found: Collected) -
         for remote_id in _known_remote_ids(assignment):
             found.deleted += record_deletion(assignment, remote_id, received_by) is not None
         task.delete()
-        Assignment.objects.filter(pk=assignment.pk).update(
+        # A withdrawal may have come since the rows were read, and must stand.
+        standing = Assignment.objects.exclude(state=Assignment.State.WITHDRAWN)
+        standing.filter(pk=assignment.pk).update(
             state=Assignment.State.PLANNED,
             return_reason="The task was deleted in Label Studio. Publish the batch again.",
         )

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from uuid import UUID
 
 from django.db import transaction
 
 from annotation.codebooks import Codebook, instructions, label_config
-from annotation.jobs import PUBLISH
+from annotation.jobs import PUBLISH, REMOVE
 from annotation.labelstudio.client import Client, NewTask
 from annotation.models import Assignment, Batch, RemoteProject, RemoteTask
 from annotation.services import codebooks, prelabels
@@ -138,15 +139,42 @@ def _send_tasks(
             project.remote_id, [_task(row, batch.pass_id, codebook) for row in missing]
         )
         there = {task.assignment_id: task.remote_id for task in client.tasks(project.remote_id)}
-    sent = [row for row in wanted if str(row.pk) in there]
+    sent = {row.pk: there[str(row.pk)] for row in wanted if str(row.pk) in there}
+    for erased in _note_sent(project, sent):
+        client.delete_task(sent[erased])
+
+
+def _note_sent(project: RemoteProject, sent: dict[UUID, int]) -> set[UUID]:
+    """Write down which task is which; give the assignments that were erased in the meantime."""
     with transaction.atomic():
-        for row in sent:
+        # Locked, so that a withdrawal either is seen here or sees the tasks.
+        rows = list(
+            Assignment.objects.select_for_update(of=("self",))
+            .filter(pk__in=sent)
+            .select_related("recording__take")
+            .order_by("pk")
+        )
+        for row in rows:
             RemoteTask.objects.update_or_create(
-                assignment=row, defaults={"project": project, "remote_id": there[str(row.pk)]}
+                assignment=row, defaults={"project": project, "remote_id": sent[row.pk]}
             )
-        Assignment.objects.filter(
-            pk__in=[row.pk for row in sent], state=Assignment.State.PLANNED
-        ).update(state=Assignment.State.SENT)
+        Assignment.objects.filter(pk__in=sent, state=Assignment.State.PLANNED).update(
+            state=Assignment.State.SENT
+        )
+        withdrawn = [row for row in rows if row.state == Assignment.State.WITHDRAWN]
+        for participant_id in sorted({row.recording.take.participant_id for row in withdrawn}):
+            remove_soon(participant_id)
+    return set(sent) - {row.pk for row in rows}
+
+
+def remove_soon(participant_id: UUID) -> Job:
+    """Queue the deletion of a participant's withdrawn tasks in Label Studio."""
+    return enqueue(
+        REMOVE,
+        subject_kind="participant",
+        subject_id=participant_id,
+        key=f"{REMOVE.name}:{participant_id}",
+    )
 
 
 def _task(row: Assignment, pass_id: str, codebook: Codebook) -> NewTask:

@@ -5,14 +5,13 @@ from __future__ import annotations
 from uuid import UUID
 
 from django.db import transaction
+from django.db.models import QuerySet
 
-from annotation.jobs import REMOVE
 from annotation.labelstudio.client import Client
 from annotation.models import Assignment, RemoteTask
-from annotation.services.publish import WITHDRAWN
+from annotation.services.publish import WITHDRAWN, remove_soon
 from waver.consent import policy
 from waver.consent.models import Purpose
-from waver.core.jobs import enqueue
 from waver.recordings.models import Recording
 from waver.recordings.subjects import subject_of
 
@@ -37,12 +36,7 @@ def stop(participant_id: UUID) -> int:
         .update(state=Assignment.State.WITHDRAWN, return_reason=WITHDRAWN)
     )
     if stopped:
-        enqueue(
-            REMOVE,
-            subject_kind="participant",
-            subject_id=participant_id,
-            key=f"{REMOVE.name}:{participant_id}",
-        )
+        remove_soon(participant_id)
     return stopped
 
 
@@ -52,13 +46,17 @@ def remove_tasks(participant_id: UUID, *, client: Client | None = None) -> int:
     Raises TemporaryProblem when Label Studio does not answer; calling again goes on.
     """
     client = client or Client()
-    tasks = RemoteTask.objects.filter(
-        assignment__recording__take__participant_id=participant_id,
-        assignment__state=Assignment.State.WITHDRAWN,
-    )
     removed = 0
-    for task in tasks:
+    for task in withdrawn_tasks(participant_id):
         client.delete_task(task.remote_id)
         task.delete()
         removed += 1
     return removed
+
+
+def withdrawn_tasks(participant_id: UUID) -> QuerySet[RemoteTask]:
+    """Give the participant's tasks that are still to be deleted in Label Studio."""
+    return RemoteTask.objects.filter(
+        assignment__recording__take__participant_id=participant_id,
+        assignment__state=Assignment.State.WITHDRAWN,
+    )

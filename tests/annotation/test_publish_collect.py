@@ -20,6 +20,7 @@ from waver.consent import services as consent
 from waver.core import holders
 from waver.core.errors import Conflict, TemporaryProblem
 from waver.core.models import Job
+from workers import runner
 
 State = Assignment.State
 
@@ -263,6 +264,30 @@ def test_a_withdrawal_stops_work_at_once_and_deletes_the_tasks(published, lab, m
     left = {task.assignment_id for tasks in memory.held.values() for task in tasks}
     assert str(row.pk) not in left
     assert len(left) == 8
+
+
+@pytest.mark.parametrize("erased", [False, True])
+def test_a_withdrawal_while_tasks_are_sent_leaves_none_of_them(lab, memory, monkeypatch, erased):
+    participant = lab.recordings[0].take.participant
+    monkeypatch.setattr(withdrawn, "Client", lambda: memory)
+    send, come = memory.import_tasks, iter([True])
+
+    def send_and_be_overtaken(project_id: int, tasks) -> None:
+        send(project_id, tasks)
+        if next(come, False):
+            consent.withdraw(participant=participant, actor="tests", purpose="annotate")
+            runner.drain()
+            if erased:
+                AnnotationHolder().erase(participant.pk)
+
+    monkeypatch.setattr(memory, "import_tasks", send_and_be_overtaken)
+    batch = assign.plan_batch(lab.study, "segments", lab.raters, "lead")
+    publish.publish_batch(batch, client=memory)
+    runner.drain()
+    left = {task.assignment_id for tasks in memory.held.values() for task in tasks}
+    wanted = batch.assignments.exclude(recording=lab.recordings[0])
+    assert left == {str(row.pk) for row in wanted}
+    assert not withdrawn.withdrawn_tasks(participant.pk).exists()
 
 
 def test_an_erasure_leaves_nothing_and_touches_nobody_else(published, lab, memory, monkeypatch):

@@ -42,4 +42,9 @@ def collect_work(run: JobRun) -> None:
 @handles(jobs.REMOVE)
 def remove_withdrawn(run: JobRun) -> None:
     """Delete a participant's withdrawn tasks in Label Studio."""
-    withdrawn.remove_tasks(UUID(run.job.subject_id))
+    participant_id = UUID(run.job.subject_id)
+    withdrawn.remove_tasks(participant_id)
+    with run.commit():
+        # Withdrawn while this was running, when asking for a second job gave this one.
+        if withdrawn.withdrawn_tasks(participant_id).exists():
+            publish.remove_soon(participant_id)
