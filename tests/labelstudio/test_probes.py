@@ -9,7 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
+from threading import Barrier
 from typing import Any
 
 import httpx
@@ -231,6 +233,23 @@ def test_a_word_in_query_or_body_cannot_speak_for_another(people):
         assert answer.json()["detail"].endswith(".")
     twice = send("POST", f"/api/tasks/{mine.task}/annotations/", json={"result": result})
     assert twice.status_code == 409
+
+
+def test_of_submissions_at_the_same_moment_one_is_stored(stage, people):
+    mine = people["A"]
+    for row in stage.assignments(mine.user)[2:]:
+        task = stage.task(row)
+        start = Barrier(8)
+
+        def ask(browser: httpx.Client, task: int = task, start: Barrier = start) -> int:
+            start.wait(timeout=30)
+            return submit(browser, task, segment(1.0, 2.0)).status_code
+
+        with ExitStack() as stack, ThreadPoolExecutor(max_workers=8) as pool:
+            browsers = [stack.enter_context(_client(stage, people, "A")) for _ in range(8)]
+            assert all(each.get("/health/").status_code == 200 for each in browsers)
+            codes = list(pool.map(ask, browsers))
+        assert sorted(codes) == [201, *[409] * 7]
 
 
 @pytest.mark.parametrize("charset", ["utf-7", "utf-16", "utf-8, utf-7", "latin-1"])

@@ -5,6 +5,7 @@ What does not exist and what is somebody else's get the same answer, so ids tell
 """
 
 import json
+import threading
 
 from django.conf import settings
 from django.http import HttpResponseRedirect, JsonResponse
@@ -73,6 +74,10 @@ _ANNOTATION_WORDS = frozenset(
 _NO_VIEW = ("", "0", "undefined", "null")
 _NOT_YOURS = "This is not part of your work. Start labelling from your page in Waver."
 _LARGEST_BODY = 10 * 1024 * 1024
+# Label Studio would store two first annotations that come at the same moment. One process serves
+# (waver_guard.serve), so its own locks suffice; tasks that share one wait for each other, no more.
+_SUBMITTING = tuple(threading.Lock() for _ in range(64))
+_PATIENCE_SECONDS = 20.0
 
 
 def refuse_foreign_words(request, rater):
@@ -156,6 +161,10 @@ def new_annotation(request, rater, kwargs):
 
     own_task(request, rater, kwargs)
     _annotation_body(request, rater, task=kwargs["pk"])
+    lock = _SUBMITTING[kwargs["pk"] % len(_SUBMITTING)]
+    if not lock.acquire(timeout=_PATIENCE_SECONDS):
+        raise Refused("Label Studio is slow at the moment. Submit again in a minute.", status=503)
+    request.waver_lock = lock  # the middleware releases it when the view has answered
     if Annotation.objects.filter(task_id=kwargs["pk"], was_cancelled=False).exists():
         raise Refused(
             "You have already submitted this recording. Open your submitted work to change it.",

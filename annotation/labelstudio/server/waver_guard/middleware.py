@@ -61,8 +61,12 @@ class Guard:
         self.csrf = CsrfViewMiddleware(get_response)
 
     def __call__(self, request):
-        """Pass the request on; `process_view` decides."""
-        return self.get_response(request)
+        """Pass the request on; `process_view` decides, and may have taken a lock for the view."""
+        try:
+            return self.get_response(request)
+        finally:
+            if hasattr(request, "waver_lock"):
+                request.waver_lock.release()
 
     def process_view(self, request, view, args, kwargs):
         """Give None to let the view run, or the refusal.
