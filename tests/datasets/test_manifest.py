@@ -233,3 +233,47 @@ def test_the_release_checks_itself_without_waver(release, tmp_path):
     answer = subprocess.run(run, capture_output=True, text=True, check=False)
     assert answer.returncode == 1
     assert "“tables/all.csv” was changed" in answer.stdout
+
+
+def test_a_tombstone_that_the_publisher_did_not_make_is_found_by_the_seal(release):
+    before = json.loads((release / "manifest.json").read_bytes())
+    forged = manifests.bury(
+        before,
+        participant="P2",
+        at=NOW,
+        containers=[_file(release, "tables/all.csv", builder="tables/1")],
+    )
+    forged.write(release)
+    shutil.rmtree(release / "media/P2")
+    assert verify(release, root=before["root"]) == []
+    assert [problem.kind for problem in verify(release, seal=before["seal"])] == ["manifest"]
+
+
+def test_a_manifest_nested_too_deeply_is_damaged_and_not_a_crash(release):
+    (release / "manifest.json").write_text("[" * 100_000)
+    assert [problem.kind for problem in verify(release)] == ["manifest"]
+
+
+def test_a_file_that_cannot_be_read_is_a_problem_and_not_a_crash(release, monkeypatch):
+    def refuse(path: Path) -> tuple[int, str]:
+        if path.name == "all.csv":
+            raise PermissionError(13, "Permission denied")
+        return hash_file(path)
+
+    monkeypatch.setattr(verification, "hash_file", refuse)
+    found = verify(release)
+    assert [(problem.kind, problem.path) for problem in found] == [("missing", "tables/all.csv")]
+    assert "cannot be read (Permission denied)" in found[0].sentence
+
+
+def test_a_folder_that_cannot_be_looked_into_is_a_problem(release, monkeypatch):
+    scandir = verification.os.scandir
+
+    def refuse(path):
+        if Path(path).name == "closed":
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    (release / "closed").mkdir()
+    monkeypatch.setattr(verification.os, "scandir", refuse)
+    assert [(problem.kind, problem.path) for problem in verify(release)] == [("extra", "closed")]

@@ -25,6 +25,7 @@ How a release is bound together (manifest.json, schema `waver.manifest/1`):
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 import sys
@@ -107,7 +108,8 @@ def verify(folder: Path, *, root: str | None = None, seal: str | None = None) ->
     """Check a release's folder; an empty list means that it is whole and unchanged.
 
     `root`, `seal`: what the publisher says they are, if you have it from elsewhere. Without them
-    somebody who can rewrite every file *and* the manifest together would not be noticed.
+    somebody who can rewrite every file *and* the manifest together would not be noticed. The root
+    alone does not show that somebody else made a leaf a tombstone; the seal does.
     """
     try:
         manifest = _read(folder)
@@ -117,7 +119,11 @@ def verify(folder: Path, *, root: str | None = None, seal: str | None = None) ->
         return [Problem("manifest", MANIFEST, str(error))]
     problems += more
     for path, (size, sha256) in sorted(listed.items()):
-        problem = _check_file(folder, path, size, sha256)
+        try:
+            problem = _check_file(folder, path, size, sha256)
+        except OSError as error:
+            sentence = f"“{path}” cannot be read ({error.strerror}), so it was not checked."
+            problem = Problem("missing", path, sentence)
         if problem is not None:
             problems.append(problem)
     problems += [
@@ -134,7 +140,7 @@ def _read(folder: Path) -> dict[str, Any]:
     raw = path.read_bytes()
     try:
         manifest = json.loads(raw)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise _Unreadable(f"{MANIFEST} is damaged: it is not valid JSON ({error}).") from error
     if not isinstance(manifest, dict) or manifest.get("schema") != SCHEMA:
         raise _Unreadable(f"{MANIFEST} does not say that it follows {SCHEMA}.")
@@ -241,9 +247,16 @@ def _check_file(folder: Path, path: str, size: int, sha256: str) -> Problem | No
 
 
 def _present(folder: Path) -> set[str]:
-    """Every file and link below the folder, with `/` between the parts."""
+    """Every file and link below the folder, with `/` between the parts.
+
+    A folder that cannot be read counts as a file: nobody knows what is in it.
+    """
     found = set()
-    for base, folders, files in os.walk(folder):
+
+    def unreadable(error: OSError) -> None:
+        found.add(Path(str(error.filename)).relative_to(folder).as_posix())
+
+    for base, folders, files in os.walk(folder, onerror=unreadable):
         links = [name for name in folders if (Path(base) / name).is_symlink()]
         for name in files + links:
             found.add((Path(base) / name).relative_to(folder).as_posix())
@@ -275,6 +288,8 @@ def main(arguments: list[str]) -> int:
     """Check the folder named on the command line; 0 when all is well, 1 when not."""
     folder = Path(arguments[0]) if arguments else Path(__file__).resolve().parent
     problems = verify(folder)
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a terminal that cannot write every letter
+        sys.stdout.reconfigure(errors="backslashreplace")
     for problem in problems:
         sys.stdout.write(f"{problem.sentence}\n")
     if problems:
