@@ -9,6 +9,7 @@ import yaml
 from django.db import Error, transaction
 from django.utils import timezone
 
+from annotation import codebooks
 from annotation.agreement import coefficients, interval
 from annotation.models import Annotation, Segment
 from tests.datasets.worlds import label, policy_text, world
@@ -37,6 +38,10 @@ def _blocked_because(run: GateRun, key: str = "segments/ah") -> str:
     found = run.receipt["labels"][key]
     assert found["verdict"] == "undetermined"
     return " ".join(found["reasons"])
+
+
+def _segments_label(made):
+    return labels_of(codebooks.load(made.codebook.text))["segments/ah"]
 
 
 # What a run says
@@ -415,3 +420,24 @@ def test_raw_annotations_stay_as_they_were():
     before = list(Segment.objects.values_list("pk", "start_us", "end_us"))
     _run(made)
     assert list(Segment.objects.values_list("pk", "start_us", "end_us")) == before
+
+
+def test_a_visiting_rater_of_a_few_recordings_changes_only_those():
+    made = world()
+    label(made)
+    made_before = measures.measure(
+        snapshots.freeze(study=made.study, actor="lead"), _segments_label(made), tick_us=40_000
+    )
+    visitor = MembershipFactory(study=made.study).user
+    label(made, raters=[visitor], recordings=made.recordings[:2])
+    run = _run(made)
+    after = measures.measure(run.snapshot, _segments_label(made), tick_us=40_000)
+    counted = sorted(len(raters) for raters in after.roster.values())
+    assert counted == [3] * 10 + [4] * 2
+    assert run.receipt["labels"]["segments/ah"]["n"]["raters"] == 4
+    assert run.receipt["labels"]["segments/ah"]["n"]["submissions"] == 38
+    old, new = made_before.statistics, after.statistics
+    same = {str(recording.participant.pk) for recording in made.recordings[2:]}
+    before = dict(zip(old.clusters, old.table.tolist(), strict=True))
+    now = dict(zip(new.clusters, new.table.tolist(), strict=True))
+    assert {who for who in now if before[who] == now[who]} == same
