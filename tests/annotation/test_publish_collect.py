@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import pytest
 from django.db import DatabaseError, transaction
+from django.utils import timezone
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -264,6 +265,27 @@ def test_a_withdrawal_stops_work_at_once_and_deletes_the_tasks(published, lab, m
     left = {task.assignment_id for tasks in memory.held.values() for task in tasks}
     assert str(row.pk) not in left
     assert len(left) == 8
+
+
+def test_a_no_on_a_later_form_stops_work_as_a_withdrawal_does(
+    published, lab, django_capture_on_commit_callbacks
+):
+    participant = lab.recordings[0].take.participant
+    document = participant.consent_records.get().document
+    answers = {item.code: item.purpose != "annotate" for item in document.items.all()}
+    now = timezone.now()
+    with django_capture_on_commit_callbacks(execute=True):
+        consent.record_consent(
+            participant=participant,
+            document=document,
+            answers=answers | {i.code: True for i in document.items.filter(required=True)},
+            presented_at=now,
+            given_at=now,
+            entered_by="tests",
+            channel="paper",
+        )
+    stopped = Assignment.objects.filter(state=State.WITHDRAWN)
+    assert set(stopped.values_list("recording", flat=True)) == {lab.recordings[0].pk}
 
 
 @pytest.mark.parametrize("erased", [False, True])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import re
@@ -12,7 +13,7 @@ from datetime import datetime
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from waver.consent.events import append, rebuild_state
+from waver.consent.events import append, fold, rebuild_state
 from waver.consent.models import (
     ConsentAnswer,
     ConsentDocument,
@@ -22,7 +23,7 @@ from waver.consent.models import (
     Participant,
     Purpose,
 )
-from waver.consent.withdrawal import erase, restrict, withdraw
+from waver.consent.withdrawal import erase, quarantine, restrict, withdraw
 from waver.core import audit
 from waver.core.errors import BadInput, Conflict
 from waver.studies.models import Study
@@ -206,8 +207,12 @@ def record_consent(
     ConsentAnswer.objects.bulk_create(
         ConsentAnswer(record=record, item=item, value=answers[item.code]) for item in items
     )
+    before = fold(locked.consent_events.order_by("sequence"))
     _append_what_follows(record, items, answers, actor=entered_by)
-    rebuild_state(locked)
+    after = rebuild_state(locked)
+    if any(standing.allowed and not after[purpose].allowed for purpose, standing in before.items()):
+        # A later no is a withdrawal too. After the commit, because holders lock rows of their own.
+        transaction.on_commit(functools.partial(quarantine, locked))
     audit.record(
         actor=entered_by,
         verb="consent.recorded",

@@ -39,9 +39,14 @@ def withdraw(
         raise BadInput("A withdrawal takes effect at once. Give a time that has passed, or none.")
     event = _write_withdrawal(participant, actor=actor, purpose=purpose, at=at or now)
     participant.refresh_from_db()
+    quarantine(participant)
+    return event
+
+
+def quarantine(participant: Participant) -> None:
+    """Have every holder stop what the participant's consent no longer covers."""
     for holder in holders.all_holders():
         holder.quarantine(participant.pk)
-    return event
 
 
 @transaction.atomic
