@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from fractions import Fraction
 from pathlib import Path
+from time import process_time
 
 import av
 import ffmpeg  # noqa: TID251 - these tests play the attacker
@@ -238,3 +239,12 @@ def test_the_sentence_names_what_the_researcher_knows(tmp_path: Path) -> None:
     source.touch()
     with pytest.raises(RefusedRecordingError, match=r"^P004_1\.mp4 is empty"):
         probe(source, name="P004_1.mp4")
+
+
+def test_millions_of_empty_elements_are_refused_at_once(tmp_path):
+    path = tmp_path / "endless.webm"
+    path.write_bytes(b"\x1a\x45\xdf\xa3\x80" + b"\xec\x80" * 2_000_000)
+    began = process_time()
+    with pytest.raises(RefusedRecordingError, match="cut off"):
+        probe(path)
+    assert process_time() - began < 1.0

@@ -24,6 +24,8 @@ PROTOCOL_WHITELIST = "file"
 _MP4_FIRST_BOXES = {b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot", b"styp"}
 _EBML_MAGIC = b"\x1a\x45\xdf\xa3"
 _SEGMENT_ID = 0x18538067
+#: Before the Segment stand the EBML header and perhaps a Void or two; millions are an attack.
+_MOST_ELEMENTS = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +109,9 @@ def _mp4_extent(stream: BinaryIO, size: int) -> Extent:
 def _matroska_extent(stream: BinaryIO, size: int) -> Extent:
     """Read the EBML header and the Segment's size (RFC 8794); a live recording has none."""
     position = 0
-    while position < size:
+    for _ in range(_MOST_ELEMENTS):
+        if position >= size:
+            break
         stream.seek(position)
         identifier, id_bytes = _ebml_number(stream, keep_marker=True)
         length, length_bytes = _ebml_number(stream, keep_marker=False)
