@@ -20,7 +20,7 @@ from annotation.jobs import COLLECT
 from annotation.labelstudio.client import Client, RemoteTaskState
 from annotation.models import Annotation, Assignment, Batch, RemoteProject, RemoteTask
 from annotation.services.accept import accept, record_deletion
-from waver.core.errors import TemporaryProblem
+from waver.core.errors import Conflict, TemporaryProblem
 from waver.core.jobs import enqueue
 from waver.core.models import Job
 
@@ -128,14 +128,17 @@ def _take(
         if remote.was_cancelled:
             continue
         before = _newest_version(assignment.pk)
-        row = accept(
-            assignment,
-            remote.result,
-            remote.remote_id,
-            remote.updated_at,
-            remote.lead_time,
-            received_by,
-        )
+        try:
+            row = accept(
+                assignment,
+                remote.result,
+                remote.remote_id,
+                remote.updated_at,
+                remote.lead_time,
+                received_by,
+            )
+        except Conflict:
+            return  # withdrawn while this was being read; the others' work goes on
         if row.version > before:
             found.stored += 1
             found.rejected += row.verdict == Annotation.Verdict.REJECTED

@@ -12,12 +12,17 @@ from django.urls import reverse
 from django.utils import timezone
 
 from annotation.models import Assignment
-from tests.factories import AssignmentFactory, RecordingFactory, consented_participant
+from tests.factories import (
+    AssignmentFactory,
+    RecordingFactory,
+    StudyFactory,
+    consented_participant,
+)
 from tests.website.conftest import House
 from tests.website.material import Material, make_gate_run, make_material, second_rater
 from waver.core.models import Job
 from waver.recordings.models import Recording
-from waver.studies.models import Study
+from waver.studies.models import Membership, Study
 from waver.website.queries import jobs, studies
 
 FRAGMENT = {"HX-Request": "true"}
@@ -314,6 +319,14 @@ def test_the_queue_counts_ones_own_clips(house: House, material: Material):
     assert "1 of 3 clips labelled" in text
     assert "Clip 3 came back to you: Two segments overlap; they may not." in text
     assert reverse("website:label-start", args=[material.batch.pk]) in text
+
+
+def test_a_study_that_one_has_left_is_in_the_queue_no_more(house: House, material: Material):
+    browser = house.client("annotator")
+    assert "clips labelled" in browser.get("/queue/").content.decode()
+    other = StudyFactory()
+    Membership.objects.filter(user=house.people["annotator"]).update(study=other)
+    assert "clips labelled" not in browser.get("/queue/").content.decode()
 
 
 def test_a_finished_batch_says_thank_you(house: House, material: Material):

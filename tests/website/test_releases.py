@@ -64,7 +64,7 @@ def test_the_page_tells_what_is_in_it_and_what_is_not(house: House, material: Ma
         "For these raters, 1 of 3 labels may be released",
         "2 recordings of 1 participant: the participant did not agree to this use.",
         "“video/certainty” fails",
-        "python verify.py",
+        "python3 verify.py",
         f"manage.py verify_release var/releases/{material.release.folder}",
         material.release.root,
         "8 participants",

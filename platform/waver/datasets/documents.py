@@ -129,7 +129,7 @@ def _readme(content: Content, root: str) -> Iterator[str]:
             yield "Not made: none of the labels that it holds is released.\n"
     yield "## Is it whole?\n"
     yield (
-        "`python verify.py` in this folder finds every changed, missing or extra file. It needs "
+        "`python3 verify.py` in this folder finds every changed, missing or extra file. It needs "
         f"Python 3.10 and nothing else. The root of the manifest is `{root}`.\n"
     )
     yield "## Withdrawal\n"

@@ -20,7 +20,7 @@ ABOUT = (
     "Each leaf is one participant's share of one logical object; its salted hash covers the "
     "participant's code, the object's name and its files. Containers mix participants and stand "
     "beside the tree. A tombstone stands for somebody who withdrew: the hash stays, so that the "
-    "root still holds, and everything else is gone. `python verify.py` checks this folder; "
+    "root still holds, and everything else is gone. `python3 verify.py` checks this folder; "
     "verify.py says exactly how every hash is computed."
 )
 

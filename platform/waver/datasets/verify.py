@@ -2,8 +2,8 @@
 
 Needs Python 3.10 or later and nothing else: this file is copied into every release.
 
-    python verify.py            checks the folder that this file lies in
-    python verify.py FOLDER     checks FOLDER
+    python3 verify.py            checks the folder that this file lies in
+    python3 verify.py FOLDER     checks FOLDER
 
 How a release is bound together (manifest.json, schema `waver.manifest/1`):
 

@@ -95,6 +95,8 @@ def first_programs(config: StackConfig) -> list[Program]:
         *("--bind", f"{config.bind}:{config.web_port}", "--worker-class", "gthread"),
         *("--workers", "1", "--threads", "8", "--no-control-socket"),
         *("--graceful-timeout", "3", "--access-logfile", "-"),
+        # Without the query and the referrer: they may name a participant or hold a ticket.
+        *("--access-logformat", "%(t)s %(m)s %(U)s %(s)s %(B)s bytes %(L)s s"),
     ]
     return [
         Program(name=WEB, argv=gunicorn, environment=environment),

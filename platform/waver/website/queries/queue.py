@@ -12,6 +12,7 @@ from annotation.codebooks.model import Codebook, Pass
 from annotation.models import Assignment, Batch
 from waver.accounts.models import User
 from waver.core.errors import Missing
+from waver.studies.models import Membership
 
 DONE = (Assignment.State.SUBMITTED,)
 WAITING = (Assignment.State.SENT, Assignment.State.RETURNED)
@@ -55,7 +56,7 @@ class QueueLine:
 def queue(user: User) -> list[QueueLine]:
     """Give a rater's batches, those with work first, in two queries."""
     rows = (
-        Assignment.objects.filter(rater=user)
+        Assignment.objects.filter(rater=user, batch__study__in=_studies(user))
         .exclude(state__in=(Assignment.State.WITHDRAWN, Assignment.State.PLANNED))
         .select_related("batch__study", "batch__codebook")
         .order_by("batch__created_at", "order")
@@ -69,6 +70,12 @@ def queue(user: User) -> list[QueueLine]:
         if row.state == Assignment.State.RETURNED:
             line.returned.append(Returned(position, row.pk, row.return_reason))
     return sorted(lines.values(), key=lambda line: not line.can_start)
+
+
+def _studies(user: User) -> QuerySet[Membership, UUID]:
+    """Give the studies in which the person is an annotator now."""
+    memberships = Membership.objects.filter(user=user, role=Membership.Role.ANNOTATOR)
+    return memberships.values_list("study_id", flat=True)
 
 
 def _positions(rows: QuerySet[Assignment]) -> list[tuple[int, Assignment]]:
