@@ -65,8 +65,10 @@ class Guard:
         try:
             return self.get_response(request)
         finally:
-            if hasattr(request, "waver_lock"):
-                request.waver_lock.release()
+            # An address without its closing slash runs through here twice: release once.
+            lock = request.__dict__.pop("waver_lock", None)
+            if lock is not None:
+                lock.release()
 
     def process_view(self, request, view, args, kwargs):
         """Give None to let the view run, or the refusal.

@@ -5,6 +5,7 @@ import tempfile
 from pathlib import Path
 
 from .base import *  # noqa: F403
+from .base import ROOT
 
 SECRET_KEY = "tests only"  # noqa: S105
 LABEL_STUDIO_SERVICE_TOKEN = "tests-service-token"  # noqa: S105
@@ -27,4 +28,6 @@ _scratch = Path(os.environ.get("WAVER_TEST_VAR") or tempfile.gettempdir()) / "wa
 WAVER_STORAGE = {"backend": "folder", "folder": _scratch / "storage"}
 WAVER_SCRATCH = _scratch / "scratch"
 WAVER_RELEASES = _scratch / "releases"
+# Django's live server serves static files from here and nowhere else.
+STATIC_ROOT = ROOT / "platform" / "waver" / "website" / "static"
 STORAGES = {"staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}}
