@@ -223,6 +223,7 @@ def put(source: Path) -> Stored:
     try:
         backend().put(source, sha256=stored.sha256)
     except OSError as error:
+        _call_off(stored)
         if error.errno not in _FULL:
             raise
         raise TemporaryProblem(
@@ -237,6 +238,12 @@ def _announce(stored: Stored) -> None:
     Blob.objects.get_or_create(sha256=stored.sha256, defaults={"size": stored.size})
     # Waits for whoever is just erasing the same bytes, and puts off `remove_forgotten`.
     Blob.objects.filter(sha256=stored.sha256, references=0).update(created_at=timezone.now())
+
+
+def _call_off(stored: Stored) -> None:
+    """Take the row back of bytes that could not be stored, unless somebody else stored them."""
+    if not backend().exists(stored.sha256):
+        Blob.objects.filter(sha256=stored.sha256, references=0, erased_at__isnull=True).delete()
 
 
 def acquire(stored: Stored) -> Blob:
