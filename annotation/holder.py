@@ -7,9 +7,12 @@ from uuid import UUID
 from django.db import connection, transaction
 
 from annotation.models import (
+    Adjudication,
     Annotation,
     Assignment,
     ClipLabel,
+    GoldItem,
+    RaterConflict,
     RemoteTask,
     Segment,
     SegmentCue,
@@ -31,6 +34,9 @@ class AnnotationHolder:
         "annotation.Segment",
         "annotation.SegmentCue",
         "annotation.ClipLabel",
+        "annotation.GoldItem",
+        "annotation.Adjudication",
+        "annotation.RaterConflict",
     )
 
     def list(self, participant_id: UUID) -> HeldList:
@@ -43,6 +49,15 @@ class AnnotationHolder:
             *(Held("annotation", str(row.pk), "PostgreSQL") for row in labels),
             *(Held("assignment", str(row.pk), "PostgreSQL") for row in assignments),
             *(Held("task", str(row.remote_id), "Label Studio") for row in tasks),
+            *(
+                Held(kind, str(row.pk), "PostgreSQL")
+                for kind, model in (("gold item", GoldItem), ("adjudication", Adjudication))
+                for row in model.objects.filter(**theirs)
+            ),
+            *(
+                Held("rater conflict", str(row.pk), "PostgreSQL")
+                for row in RaterConflict.objects.filter(participant_id=participant_id)
+            ),
         ]
 
     def quarantine(self, participant_id: UUID) -> None:
@@ -72,6 +87,9 @@ class AnnotationHolder:
                 assignment__recording__take__participant_id=participant_id
             ).delete()
             Assignment.objects.filter(recording__take__participant_id=participant_id).delete()
+            Adjudication.objects.filter(recording__take__participant_id=participant_id).delete()
+            GoldItem.objects.filter(recording__take__participant_id=participant_id).delete()
+            RaterConflict.objects.filter(participant_id=participant_id).delete()
 
     def verify_absent(self, participant_id: UUID) -> HeldList:
         """Look again: whatever `list` still finds."""

@@ -6,6 +6,7 @@ from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
 
+from waver.consent.models import Participant
 from waver.core.models import Row
 from waver.recordings.models import Recording
 from waver.studies.models import Study, StudyDesign
@@ -20,6 +21,9 @@ class CodebookVersion(Row):
     text = models.TextField()  # the YAML file, as it was
     sha256 = models.CharField(max_length=64)
     supersedes = models.ForeignKey("self", null=True, blank=True, on_delete=models.PROTECT)
+    # What became of labels that the superseded version had and this one has not, as written in the
+    # file: renamed, merged or split. Empty when no label was orphaned.
+    migration = models.JSONField(null=True, blank=True)
 
     class Meta:
         constraints = [
@@ -41,6 +45,12 @@ class Batch(Row):
         OPEN = "open"
         CLOSED = "closed"
 
+    class Kind(models.TextChoices):
+        WORK = "work", "Real work"
+        TRAINING = "training", "Training: answers are shown, nothing counts"
+        QUALIFICATION = "qualification", "Qualification: must be passed before real work"
+
+    kind = models.CharField(max_length=14, choices=Kind.choices, default=Kind.WORK)
     study = models.ForeignKey(Study, on_delete=models.PROTECT, related_name="batches")
     codebook = models.ForeignKey(CodebookVersion, on_delete=models.PROTECT, related_name="batches")
     pass_id = models.CharField(max_length=40)
@@ -87,6 +97,7 @@ class Assignment(Row):
         RETURNED = "returned", "Sent back to the rater"
         SUBMITTED = "submitted"
         WITHDRAWN = "withdrawn"
+        TAKEN_BACK = "taken_back", "Given to another rater"
 
     batch = models.ForeignKey(Batch, on_delete=models.PROTECT, related_name="assignments")
     recording = models.ForeignKey(Recording, on_delete=models.PROTECT, related_name="assignments")
@@ -95,7 +106,16 @@ class Assignment(Row):
     )
     arm = models.CharField(max_length=10, choices=StudyDesign.Arm.choices)
     order = models.PositiveIntegerField()
+    # 0 for the first time, 1 for a blind repeat by the same rater; repeats never enter agreement.
     repeat = models.PositiveIntegerField(default=0)
+    # A blind control whose answer is known (GoldItem); it never enters agreement or a release.
+    is_gold = models.BooleanField(default=False)
+    # Whether the recording was drawn to be coded by several raters, and how probable that was:
+    # weights for agreement are its inverse.
+    in_reliability_sample = models.BooleanField(default=True)
+    inclusion_probability = models.FloatField(default=1.0)
+    # The pre-labels that the rater was sent, as Label Studio's result; empty in the blind arm.
+    prelabels = models.JSONField(null=True, blank=True)
     state = models.CharField(max_length=12, choices=State.choices, default=State.PLANNED)
     return_reason = models.TextField(blank=True)
     # The opaque name under which Label Studio asks for the media.
@@ -106,7 +126,11 @@ class Assignment(Row):
         constraints = [
             models.UniqueConstraint(
                 fields=["batch", "recording", "rater", "repeat"], name="assignment_once"
-            )
+            ),
+            models.CheckConstraint(
+                condition=Q(inclusion_probability__gt=0) & Q(inclusion_probability__lte=1),
+                name="assignment_probability_above_0",
+            ),
         ]
         indexes = [models.Index(fields=["rater", "state"], name="assignment_rater_state")]
 
@@ -132,10 +156,11 @@ class Annotation(Row):
     class Route(models.TextChoices):
         WEBHOOK = "webhook"
         POLL = "poll"
+        IMPORT = "import", "Brought in from another program"
 
     assignment = models.ForeignKey(Assignment, on_delete=models.PROTECT, related_name="annotations")
     codebook = models.ForeignKey(CodebookVersion, on_delete=models.PROTECT)
-    remote_id = models.PositiveBigIntegerField()
+    remote_id = models.PositiveBigIntegerField(null=True, blank=True)  # empty: imported
     remote_updated_at = models.DateTimeField()
     version = models.PositiveIntegerField()  # 1, 2, ... per assignment
     raw = models.JSONField()
@@ -193,3 +218,105 @@ class ClipLabel(Row):
     scale = models.CharField(max_length=60)  # the label's id in the codebook
     value = models.CharField(max_length=120)
     confidence = models.FloatField(null=True, blank=True)
+
+
+class GoldItem(Row):
+    """A recording whose answer is known, set by a lead: for training, qualification and control."""
+
+    codebook = models.ForeignKey(CodebookVersion, on_delete=models.PROTECT, related_name="gold")
+    recording = models.ForeignKey(Recording, on_delete=models.PROTECT, related_name="gold")
+    pass_id = models.CharField(max_length=40)
+    # {"segments": [{start_us, end_us, label, certainty, cues}], "clip_labels": [{scale, value}]}
+    answer = models.JSONField()
+    rationale = models.TextField()
+    set_by = models.CharField(max_length=120)
+    retired_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["codebook", "recording", "pass_id"],
+                condition=Q(retired_at__isnull=True),
+                name="gold_one_answer",
+            ),
+            models.CheckConstraint(condition=~Q(rationale=""), name="gold_has_rationale"),
+        ]
+
+
+class RaterProfile(Row):
+    """What a study knows of one of its raters: a data subject too, and told so before any work."""
+
+    study = models.ForeignKey(Study, on_delete=models.CASCADE, related_name="rater_profiles")
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="rater_profiles"
+    )
+    languages = models.JSONField(default=list, blank=True)  # empty: every language of the study
+    absent_from = models.DateField(null=True, blank=True)
+    absent_until = models.DateField(null=True, blank=True)
+    # When the rater read what is recorded about their work, why, and for how long.
+    notice_read_at = models.DateTimeField(null=True, blank=True)
+    notice_sha256 = models.CharField(max_length=64, blank=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["study", "user"], name="rater_profile_once")]
+
+
+class RaterConflict(Row):
+    """A participant whom a rater must not judge: they know each other, for example."""
+
+    profile = models.ForeignKey(RaterProfile, on_delete=models.CASCADE, related_name="conflicts")
+    participant = models.ForeignKey(
+        Participant, on_delete=models.CASCADE, related_name="rater_conflicts"
+    )
+    reason = models.TextField(blank=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["profile", "participant"], name="conflict_once")
+        ]
+
+
+class Qualification(Row):
+    """How a rater did in a pass's qualification. A later row stands in the place of an earlier."""
+
+    profile = models.ForeignKey(
+        RaterProfile, on_delete=models.CASCADE, related_name="qualifications"
+    )
+    codebook = models.ForeignKey(CodebookVersion, on_delete=models.PROTECT)
+    pass_id = models.CharField(max_length=40)
+    n = models.PositiveIntegerField()
+    agreed = models.FloatField()  # share of n
+    minimum = models.FloatField()
+    passed = models.BooleanField()
+
+
+class Adjudication(Row):
+    """A decision on one disputed item, kept beside the raw labels. A later row supersedes it.
+
+    It feeds consensus, never agreement.
+    """
+
+    recording = models.ForeignKey(Recording, on_delete=models.PROTECT, related_name="adjudications")
+    codebook = models.ForeignKey(CodebookVersion, on_delete=models.PROTECT)
+    pass_id = models.CharField(max_length=40)
+    label = models.CharField(max_length=60)  # a segment label or a question of the codebook
+    # The disputed interval; both empty for a label of the whole recording.
+    start_us = models.BigIntegerField(null=True, blank=True)
+    end_us = models.BigIntegerField(null=True, blank=True)
+    value = models.CharField(max_length=120)  # for a segment label: present or absent
+    rationale = models.TextField()
+    decided_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT)
+    # The annotations that were looked at, by id: a decision on other ones is out of date.
+    looked_at = models.JSONField(default=list)
+    supersedes = models.ForeignKey("self", null=True, blank=True, on_delete=models.RESTRICT)
+    is_synthetic = models.BooleanField(default=False)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(condition=~Q(rationale=""), name="adjudication_has_rationale"),
+            models.CheckConstraint(
+                condition=Q(start_us__isnull=True, end_us__isnull=True)
+                | Q(start_us__gte=0, end_us__gt=F("start_us")),
+                name="adjudication_span_forward",
+            ),
+        ]

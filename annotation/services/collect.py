@@ -157,7 +157,9 @@ def _newest_version(assignment_id: UUID) -> int:
 
 
 def _known_remote_ids(assignment: Assignment) -> set[int]:
-    return set(assignment.annotations.values_list("remote_id", flat=True))
+    """Give the ids in Label Studio of an assignment's annotations; imported ones have none."""
+    ids = assignment.annotations.values_list("remote_id", flat=True)
+    return {remote_id for remote_id in ids if remote_id is not None}
 
 
 def _note_lost_tasks(remote_ids: set[int], received_by: str, found: Collected) -> None:

@@ -100,7 +100,30 @@ class StudyDesign(Row):
         PRELABEL = "prelabel", "With pre-labels shown"
 
     study = models.OneToOneField(Study, on_delete=models.CASCADE, related_name="design")
+
+    class Overlap(models.TextChoices):
+        FULL = "full", "Every recording to the same number of raters"
+        SAMPLE = "sample", "One rater each, and a random sample to several"
+
+    overlap = models.CharField(max_length=8, choices=Overlap.choices, default=Overlap.FULL)
+    # Raters for each recording; under SAMPLE, for each recording of the reliability sample.
     raters_per_recording = models.PositiveIntegerField(default=3)
+    # Under SAMPLE: the share of recordings drawn to be coded by several raters.
+    reliability_share = models.FloatField(default=0.2)
+    # Control items mixed into a rater's work, as shares of it: with a known answer, and repeated.
+    gold_share = models.FloatField(default=0.0)
+    repeat_share = models.FloatField(default=0.0)
+    # How many other items lie between a recording and its repeat, at least.
+    repeat_gap = models.PositiveIntegerField(default=50)
+    # How many recordings a rater may submit in one day; empty for no limit.
+    daily_limit = models.PositiveIntegerField(null=True, blank=True)
+    # The share of the qualification's labels that must equal the known answers before real work;
+    # empty for no qualification.
+    qualification_minimum = models.FloatField(null=True, blank=True)
+    # Whether labels from the pre-label arm may enter consensus, each such item flagged.
+    consensus_takes_prelabelled = models.BooleanField(default=False)
+    # How long figures about single raters are kept after their last work.
+    rater_figures_days = models.PositiveIntegerField(default=365)
     # Share of recordings whose raters see the cue candidates; the rest is annotated blind.
     prelabel_share = models.FloatField(default=0.0)
     passes = models.JSONField(default=list)  # pass ids of the codebook, in order
@@ -114,5 +137,17 @@ class StudyDesign(Row):
             ),
             models.CheckConstraint(
                 condition=Q(raters_per_recording__gte=1), name="design_has_raters"
+            ),
+            *(
+                models.CheckConstraint(
+                    condition=Q(**{f"{share}__gte": 0, f"{share}__lte": 1}),
+                    name=f"design_{share}_between_0_and_1",
+                )
+                for share in (
+                    "reliability_share",
+                    "gold_share",
+                    "repeat_share",
+                    "qualification_minimum",
+                )
             ),
         ]
