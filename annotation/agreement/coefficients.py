@@ -22,12 +22,17 @@ from annotation.agreement.statistics import SufficientStatistics, upper_triangle
 
 Float64 = npt.NDArray[np.float64]
 
-NO_PAIRS, NO_VARIATION, ABSENT = 1, 2, 3
-_REASONS = {NO_PAIRS: "no_pairs", NO_VARIATION: "no_variation", ABSENT: "absent"}
+NO_PAIRS, NO_VARIATION, ABSENT, NO_RATINGS = 1, 2, 3, 4
+_REASONS = {
+    NO_PAIRS: "no_pairs",
+    NO_VARIATION: "no_variation",
+    ABSENT: "absent",
+    NO_RATINGS: "no_ratings",
+}
 
 SIMPLE_FIELDS = ("alpha", "fleiss", "gwet", "pabak", "percent")
-CATEGORY_FIELDS = ("alpha_by_category", "specific")
-NEEDS_ALL_CLUSTERS = ("fleiss", "gwet")
+CATEGORY_FIELDS = ("alpha_by_category", "specific", "prevalence")
+NEEDS_ALL_CLUSTERS = ("fleiss", "gwet", "prevalence")
 """Fields that also use units with a single rating; the others know pairs only."""
 
 
@@ -121,6 +126,11 @@ class Coefficients:
         """Specific agreement per category (for two raters: positive agreement)."""
         return self._of_each("specific")
 
+    @cached_property
+    def prevalence(self) -> Mapping[Any, Value]:
+        """Share of each value, 0 to 1: the mean over units of the share of raters who gave it."""
+        return self._of_each("prevalence")
+
     @property
     def n_units(self) -> float:
         """Units with at least two ratings (ticks, for time)."""
@@ -164,7 +174,7 @@ def evaluator(
         if category not in stats.values:
             raise ValueError(f"{field} needs one of the codebook's values, not {category!r}.")
         index = stats.values.index(category)
-        chosen = _alpha_of_category if field == "alpha_by_category" else _specific
+        chosen = _BY_CATEGORY[field]
 
         def function(totals: Totals) -> Outcome:
             return chosen(totals, index)
@@ -261,6 +271,19 @@ def _specific(totals: Totals, index: int) -> Outcome:
         (ABSENT, own <= 0),
     )
     return Outcome(value, problem)
+
+
+def _share(totals: Totals, index: int) -> Outcome:
+    """P_k over the weight of all rated units, also of those with a single rating."""
+    value, problem = _ratio(
+        totals.prevalence[:, index], totals.rated_weight, (NO_RATINGS, totals.rated_weight <= 0)
+    )
+    return Outcome(value, problem)
+
+
+_BY_CATEGORY: Mapping[str, Callable[[Totals, int], Outcome]] = MappingProxyType(
+    {"alpha_by_category": _alpha_of_category, "specific": _specific, "prevalence": _share}
+)
 
 
 def _percent(totals: Totals) -> Outcome:
