@@ -13,7 +13,9 @@ from django.db.models import QuerySet
 from waver.consent.models import Participant
 from waver.core.holders import Held
 from waver.datasets.models import (
+    Figure,
     Leaf,
+    RecordingDisagreement,
     Release,
     ReleaseCode,
     Snapshot,
@@ -22,15 +24,17 @@ from waver.datasets.models import (
 )
 
 _Found = list[Held]
-_ROWS = (Statistic, SplitAssignment, ReleaseCode)
+_ROWS = (Statistic, Figure, RecordingDisagreement, SplitAssignment, ReleaseCode)
 
 
 class DatasetsHolder:
-    """Holds statistics, folds, release codes, places in snapshots and shares of releases."""
+    """Holds statistics, figures, folds, release codes, places in snapshots and shares of releases."""
 
     name = "datasets"
     models: tuple[str, ...] = (
         "datasets.Statistic",
+        "datasets.Figure",
+        "datasets.RecordingDisagreement",
         "datasets.SplitAssignment",
         "datasets.ReleaseCode",
         "datasets.Snapshot",

@@ -223,3 +223,52 @@ class Container(Row):
         constraints = [
             models.UniqueConstraint(fields=["release", "path"], name="container_path_unique")
         ]
+
+
+class Figure(Row):
+    """One participant's part of what a picture of a snapshot shows: sums, never single answers.
+
+    A picture is the sum over those who still take part, so a withdrawal is a subtraction here too.
+    """
+
+    class Kind(models.TextChoices):
+        RATERS = "raters", "Agreement of every two raters"
+        CONFUSION = "confusion", "Labels mistaken for each other"
+        ARMS = "arms", "With and without pre-labels"
+
+    snapshot = models.ForeignKey(Snapshot, on_delete=models.CASCADE, related_name="figures")
+    kind = models.CharField(max_length=12, choices=Kind.choices)
+    label = models.CharField(max_length=100)  # as in Statistic; for segments, the pass as well
+    participant = models.ForeignKey(Participant, on_delete=models.CASCADE)
+    values = models.JSONField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["snapshot", "kind", "label", "participant"], name="figure_unique"
+            )
+        ]
+
+
+class RecordingDisagreement(Row):
+    """How far apart the raters of one recording are about one label of a snapshot."""
+
+    snapshot = models.ForeignKey(Snapshot, on_delete=models.CASCADE, related_name="disagreements")
+    label = models.CharField(max_length=100)  # as in Statistic
+    recording = models.ForeignKey(Recording, on_delete=models.CASCADE)
+    participant = models.ForeignKey(Participant, on_delete=models.CASCADE)
+    raters = models.PositiveIntegerField()
+    # Share of rater pairs that say different things; over time for segments, 0 to 1.
+    share = models.FloatField()
+    # What the list is ordered by: the share, for segments times the recording's length in µs.
+    amount = models.FloatField()
+    # Time in which not all raters said the same; empty for labels of the whole recording.
+    disputed_us = models.BigIntegerField(null=True, blank=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["snapshot", "label", "recording"], name="disagreement_unique"
+            )
+        ]
+        indexes = [models.Index(fields=["snapshot", "label", "-amount"], name="disagreement_worst")]
