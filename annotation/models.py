@@ -163,6 +163,8 @@ class Annotation(Row):
     remote_id = models.PositiveBigIntegerField(null=True, blank=True)  # empty: imported
     remote_updated_at = models.DateTimeField()
     version = models.PositiveIntegerField()  # 1, 2, ... per assignment
+    # How many deletions of the assignment came before: what stands after one is stored anew.
+    after_deletions = models.PositiveIntegerField(default=0)
     raw = models.JSONField()
     raw_sha256 = models.CharField(max_length=64)
     lead_time_us = models.BigIntegerField(null=True, blank=True)
@@ -177,7 +179,13 @@ class Annotation(Row):
                 fields=["assignment", "version"], name="annotation_version_unique"
             ),
             models.UniqueConstraint(
-                fields=["assignment", "remote_id", "raw_sha256", "remote_updated_at"],
+                fields=[
+                    "assignment",
+                    "remote_id",
+                    "raw_sha256",
+                    "remote_updated_at",
+                    "after_deletions",
+                ],
                 name="annotation_stored_once",
             ),
         ]
@@ -243,6 +251,19 @@ class GoldItem(Row):
         ]
 
 
+class RaterNotice(Row):
+    """A text that raters of a study read about what is recorded of their work, as it was then."""
+
+    study = models.ForeignKey(Study, on_delete=models.CASCADE, related_name="rater_notices")
+    sha256 = models.CharField(max_length=64)
+    text = models.TextField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["study", "sha256"], name="rater_notice_once")
+        ]
+
+
 class RaterProfile(Row):
     """What a study knows of one of its raters: a data subject too, and told so before any work."""
 
@@ -256,6 +277,8 @@ class RaterProfile(Row):
     # When the rater read what is recorded about their work, why, and for how long.
     notice_read_at = models.DateTimeField(null=True, blank=True)
     notice_sha256 = models.CharField(max_length=64, blank=True)
+    # When what was kept about the rater was removed, its time being over; work after it counts.
+    figures_removed_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["study", "user"], name="rater_profile_once")]
@@ -299,11 +322,15 @@ class Adjudication(Row):
     recording = models.ForeignKey(Recording, on_delete=models.PROTECT, related_name="adjudications")
     codebook = models.ForeignKey(CodebookVersion, on_delete=models.PROTECT)
     pass_id = models.CharField(max_length=40)
-    label = models.CharField(max_length=60)  # a segment label or a question of the codebook
+    # A segment label, a question, or question/answer where a question allows several answers.
+    label = models.CharField(max_length=90)
     # The disputed interval; both empty for a label of the whole recording.
     start_us = models.BigIntegerField(null=True, blank=True)
     end_us = models.BigIntegerField(null=True, blank=True)
     value = models.CharField(max_length=120)  # for a segment label: present or absent
+    # Where a segment label is present within the disputed interval; empty where it is absent.
+    decided_start_us = models.BigIntegerField(null=True, blank=True)
+    decided_end_us = models.BigIntegerField(null=True, blank=True)
     rationale = models.TextField()
     decided_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT)
     # The annotations that were looked at, by id: a decision on other ones is out of date.
@@ -318,5 +345,22 @@ class Adjudication(Row):
                 condition=Q(start_us__isnull=True, end_us__isnull=True)
                 | Q(start_us__gte=0, end_us__gt=F("start_us")),
                 name="adjudication_span_forward",
+            ),
+            models.CheckConstraint(
+                condition=Q(decided_start_us__isnull=True, decided_end_us__isnull=True)
+                | Q(
+                    decided_start_us__gte=F("start_us"),
+                    decided_end_us__gt=F("decided_start_us"),
+                    decided_end_us__lte=F("end_us"),
+                ),
+                name="adjudication_decides_inside",
+            ),
+            # One first decision per item, and one later one for each: decisions form a chain.
+            models.UniqueConstraint(fields=["supersedes"], name="adjudication_superseded_once"),
+            models.UniqueConstraint(
+                fields=["recording", "codebook", "pass_id", "label", "start_us", "end_us"],
+                condition=Q(supersedes__isnull=True),
+                nulls_distinct=False,
+                name="adjudication_first_once",
             ),
         ]

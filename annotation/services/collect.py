@@ -8,8 +8,10 @@ ids, because a deleted task can no longer show up as changed.
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
+from itertools import islice
 from uuid import UUID
 
 from django.db.models import Q
@@ -18,9 +20,9 @@ from django.utils import timezone
 
 from annotation.jobs import COLLECT
 from annotation.labelstudio.client import Client, RemoteTaskState
-from annotation.models import Annotation, Assignment, Batch, RemoteProject, RemoteTask
-from annotation.services.accept import accept, record_deletion
-from waver.core.errors import Conflict, TemporaryProblem
+from annotation.models import Annotation, Assignment, Batch, RemoteProject
+from annotation.services.accept import GONE, Submission, accept_all, record_deletion
+from waver.core.errors import TemporaryProblem
 from waver.core.jobs import enqueue
 from waver.core.models import Job
 
@@ -28,6 +30,8 @@ log = logging.getLogger(__name__)
 
 OVERLAP = timedelta(seconds=10)
 COMPARE_EVERY = timedelta(minutes=5)
+PAGE = 500
+State = Assignment.State
 
 
 @dataclass
@@ -95,87 +99,97 @@ def collect_project(
     Raises TemporaryProblem when Label Studio does not answer: what was read so far is stored.
     """
     client = client or Client()
-    now = timezone.now()
+    began = timezone.now()
     if compare is None:
-        compare = project.compared_at is None or now - project.compared_at > COMPARE_EVERY
+        compare = project.compared_at is None or began - project.compared_at > COMPARE_EVERY
     since = project.reconciled_to - OVERLAP if project.reconciled_to and not compare else None
-    assignments = {
-        task.remote_id: task.assignment
-        for task in project.tasks.select_related("assignment__recording", "assignment__rater")
-    }
-    found, newest, seen = Collected(), project.reconciled_to, set()
-    for task in client.tasks(project.remote_id, updated_since=since):
-        seen.add(task.remote_id)
-        newest = max(newest, task.updated_at) if newest else task.updated_at
-        assignment = assignments.get(task.remote_id)
-        if assignment is not None and assignment.state != Assignment.State.WITHDRAWN:
-            _take(assignment, task, received_by, found)
+    found, newest = Collected(), project.reconciled_to
+    seen: set[int] = set()
+    for page in _pages(client.tasks(project.remote_id, updated_since=since)):
+        seen.update(task.remote_id for task in page)
+        changed = max(task.updated_at for task in page)
+        newest = max(newest, changed) if newest else changed
+        _take(project, page, began, received_by, found)
     if compare:
-        _note_lost_tasks(set(assignments) - seen, received_by, found)
+        _note_lost_tasks(project, seen, began, received_by, found)
     RemoteProject.objects.filter(pk=project.pk).filter(
-        Q(reconciled_to__isnull=True) | Q(reconciled_to__lte=newest or now)
-    ).update(reconciled_to=newest, **({"compared_at": now} if compare else {}))
+        Q(reconciled_to__isnull=True) | Q(reconciled_to__lte=newest or began)
+    ).update(reconciled_to=newest, **({"compared_at": began} if compare else {}))
     return found
 
 
+def _pages(tasks: Iterator[RemoteTaskState]) -> Iterator[list[RemoteTaskState]]:
+    while page := list(islice(tasks, PAGE)):
+        yield page
+
+
 def _take(
-    assignment: Assignment, task: RemoteTaskState, received_by: str, found: Collected
+    project: RemoteProject,
+    page: list[RemoteTaskState],
+    began: datetime,
+    received_by: str,
+    found: Collected,
 ) -> None:
-    """Store a task's annotations that are new, and record those that are gone."""
-    present = set()
-    for remote in sorted(task.annotations, key=lambda each: each.updated_at):
-        present.add(remote.remote_id)
-        if remote.was_cancelled:
-            continue
-        before = _newest_version(assignment.pk)
-        try:
-            row = accept(
-                assignment,
-                remote.result,
-                remote.remote_id,
-                remote.updated_at,
-                remote.lead_time,
-                received_by,
-            )
-        except Conflict:
-            return  # withdrawn while this was being read; the others' work goes on
-        if row.version > before:
+    """Record the annotations of a page of tasks that are gone, and store those that are new."""
+    theirs = project.tasks.filter(remote_id__in=[task.remote_id for task in page])
+    assigned = dict(theirs.values_list("remote_id", "assignment_id"))
+    submissions = [
+        Submission(
+            assignment_id=assigned[task.remote_id],
+            raw=remote.result,
+            remote_id=remote.remote_id,
+            remote_updated_at=remote.updated_at,
+            lead_time=remote.lead_time,
+        )
+        for task in page
+        if task.remote_id in assigned
+        for remote in task.annotations
+        if not remote.was_cancelled
+    ]
+    present = {(each.assignment_id, each.remote_id) for each in submissions}
+    for assignment_id, remote_id in sorted(_standing(assigned.values(), began) - present):
+        found.deleted += _delete(assignment_id, remote_id, received_by)
+    for stored in accept_all(submissions, received_by=received_by):
+        if stored is not None and stored.is_new:
             found.stored += 1
-            found.rejected += row.verdict == Annotation.Verdict.REJECTED
-    for remote_id in _known_remote_ids(assignment) - present:
-        found.deleted += record_deletion(assignment, remote_id, received_by) is not None
+            found.rejected += stored.annotation.verdict == Annotation.Verdict.REJECTED
 
 
-def _newest_version(assignment_id: UUID) -> int:
-    newest = (
-        Annotation.objects.filter(assignment_id=assignment_id)
-        .order_by("-version")
-        .values_list("version", flat=True)
-        .first()
+def _standing(assignment_ids: Iterable[UUID], began: datetime) -> set[tuple[UUID, int]]:
+    """Give (assignment, id in Label Studio) of the annotations that Waver believes to be there.
+
+    Only those that were stored before this look at Label Studio began: another look, running at
+    the same time, may have stored what this one read too early to see. Imported ones have no id.
+    """
+    rows = (
+        Annotation.objects.filter(
+            assignment_id__in=list(assignment_ids), remote_id__isnull=False, created_at__lt=began
+        )
+        .order_by("version")
+        .values_list("assignment_id", "remote_id", "verdict")
     )
-    return newest or 0
+    newest = {(key, remote_id): verdict for key, remote_id, verdict in rows if remote_id}
+    return {key for key, verdict in newest.items() if verdict != Annotation.Verdict.DELETED}
 
 
-def _known_remote_ids(assignment: Assignment) -> set[int]:
-    """Give the ids in Label Studio of an assignment's annotations; imported ones have none."""
-    ids = assignment.annotations.values_list("remote_id", flat=True)
-    return {remote_id for remote_id in ids if remote_id is not None}
+def _delete(assignment_id: UUID, remote_id: int, received_by: str) -> bool:
+    assignment = Assignment.objects.get(pk=assignment_id)
+    return record_deletion(assignment, remote_id, received_by) is not None
 
 
-def _note_lost_tasks(remote_ids: set[int], received_by: str, found: Collected) -> None:
+def _note_lost_tasks(
+    project: RemoteProject, seen: set[int], began: datetime, received_by: str, found: Collected
+) -> None:
     """Make assignments whose task was deleted in Label Studio ready to be sent again."""
-    rows = RemoteTask.objects.filter(remote_id__in=remote_ids).select_related("assignment")
-    for task in rows:
-        assignment = task.assignment
-        if assignment.state == Assignment.State.WITHDRAWN:
-            continue
-        for remote_id in _known_remote_ids(assignment):
-            found.deleted += record_deletion(assignment, remote_id, received_by) is not None
+    lost = project.tasks.filter(created_at__lt=began).exclude(remote_id__in=seen)
+    for task in lost.exclude(assignment__state__in=GONE).select_related("assignment"):
+        for assignment_id, remote_id in _standing([task.assignment_id], began):
+            found.deleted += _delete(assignment_id, remote_id, received_by)
         task.delete()
         # A withdrawal may have come since the rows were read, and must stand.
-        standing = Assignment.objects.exclude(state=Assignment.State.WITHDRAWN)
-        standing.filter(pk=assignment.pk).update(
-            state=Assignment.State.PLANNED,
+        standing = Assignment.objects.exclude(state__in=GONE)
+        standing.filter(pk=task.assignment_id).update(
+            state=State.PLANNED,
             return_reason="The task was deleted in Label Studio. Publish the batch again.",
         )
         found.lost_tasks += 1
