@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from waver.core.errors import Missing
 from waver.core.jobs import JobRun
-from waver.datasets import gate, jobs, policies, releases, snapshots
+from waver.datasets import figures, gate, jobs, policies, releases, snapshots
 from waver.datasets.labels import labels_of, read_codebook
 from waver.datasets.models import GateRun
 from waver.studies.models import Study
@@ -46,6 +46,22 @@ def judge(run: JobRun) -> None:
     )
     run.progress(0.3, "Measuring agreement")
     # Both steps give what is there already when they are repeated, so the end needs no part in it.
-    gate.evaluate(snapshot=snapshot, policy=policy, actor=actor)
+    look = gate.evaluate(snapshot=snapshot, policy=policy, actor=actor)
     with run.commit():
-        pass
+        figures.ask(look)
+
+
+@handles(jobs.FIGURES)
+def draw(run: JobRun) -> None:
+    """Compute what the pictures of a look show: who disagrees, where, and what both arms say."""
+    look = (
+        GateRun.objects.select_related("snapshot__study", "snapshot__codebook")
+        .filter(pk=run.job.subject_id)
+        .first()
+    )
+    if look is None:
+        raise Missing("The look of the gate whose pictures were to be computed is gone.")
+    run.progress(0.1, "Comparing raters")
+    found = figures.compute(look)
+    with run.commit():
+        figures.store(look, found)

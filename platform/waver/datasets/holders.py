@@ -28,7 +28,7 @@ _ROWS = (Statistic, Figure, RecordingDisagreement, SplitAssignment, ReleaseCode)
 
 
 class DatasetsHolder:
-    """Holds statistics, figures, folds, release codes, places in snapshots and shares of releases."""
+    """Holds statistics, figures, folds, release codes, places in snapshots, shares of releases."""
 
     name = "datasets"
     models: tuple[str, ...] = (

@@ -6,3 +6,4 @@ from waver.core.jobs import declare
 
 RELEASE = declare("datasets.release", queue="io", lease_seconds=60, limit_seconds=7200)
 JUDGE = declare("datasets.judge", queue="cpu", lease_seconds=60, limit_seconds=3600)
+FIGURES = declare("datasets.figures", queue="cpu", lease_seconds=60, limit_seconds=3600)
