@@ -91,6 +91,11 @@ class Coefficients:
         self._stats = stats
         self._rows: Float64 = stats.table.sum(axis=0, keepdims=True)
 
+    @property
+    def statistics(self) -> SufficientStatistics:
+        """What these coefficients were computed from; `interval` takes it."""
+        return self._stats
+
     @cached_property
     def alpha(self) -> Value:
         """Krippendorff's alpha with the scale's difference function."""

@@ -1,8 +1,10 @@
-"""Agreement of numbers: intraclass correlations and the concordance correlation."""
+"""Agreement of numbers: intraclass correlations, the concordance correlation, the gold trace."""
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 import numpy.typing as npt
@@ -83,6 +85,66 @@ def ccc(x: npt.ArrayLike, y: npt.ArrayLike) -> Value:
     if spread <= _REL**2 * (first**2 + second**2).mean():
         return Undefined("no_variation")
     return float(2 * covariance / spread)
+
+
+def gold_trace(
+    traces: npt.ArrayLike | Mapping[Hashable, npt.ArrayLike], *, centre: bool = True
+) -> npt.NDArray[np.float64] | Undefined:
+    """One trace from several raters' traces of one recording, float64 of shape (samples,).
+
+    traces: one row per rater, one column per sample, or rater -> samples; NaN where a rater gave
+    none. centre=True is RECOLA's: each rater's own mean is taken away before averaging, since
+    raters differ more in their level than in their course, and the level that replaces it is the
+    mean of the raters' means, each weighted by how well the rater agrees with the others:
+
+        gold(t) = mean_r (x_r(t) - mean x_r) + sum_r w_r mean x_r / sum_r w_r,
+        w_r     = mean over the other raters of Lin's concordance correlation with r.
+
+    centre=False is the plain mean of the raters.
+    Source: the gold standard of AVEC 2016 and 2018 for RECOLA (F. Ringeval et al.).
+    `Undefined`: "no_ratings" without a trace, "too_few_units" for one rater to be centred (there
+    is nobody to agree with), "incomplete" where nobody rated some sample or somebody none,
+    "no_agreement" where the weights do not add up to more than 0.
+    """
+    if isinstance(traces, Mapping):
+        rows = [np.asarray(trace, dtype=np.float64) for trace in traces.values()]
+        if len({row.shape for row in rows}) > 1:
+            raise ValueError("The raters' traces must have the same number of samples.")
+        table = np.array(rows)
+    else:
+        table = np.asarray(traces, dtype=np.float64)
+    if not table.size:
+        return Undefined("no_ratings")
+    if table.ndim != 2:
+        raise ValueError("The traces must be a table of raters by samples.")
+    given = np.isfinite(table)
+    if not (np.all(given.any(axis=0)) and np.all(given.any(axis=1))):
+        return Undefined("incomplete")
+    if not centre:
+        return np.asarray(np.mean(table, axis=0, where=given))
+    if len(table) < 2:
+        return Undefined("too_few_units")
+    means = np.mean(table, axis=1, where=given)
+    weights = _concordance_with_others(table)
+    if weights.sum() <= _REL:
+        return Undefined("no_agreement")
+    level = (weights * means).sum() / weights.sum()
+    return np.asarray(np.mean(table - means[:, None], axis=0, where=given) + level)
+
+
+def _concordance_with_others(table: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Mean concordance of each rater with the others; pairs without one are left out.
+
+    Two equal constant traces have no concordance; where that leaves a rater without any, the
+    weight is 0.
+    """
+    total, pairs = np.zeros(len(table)), np.zeros(len(table))
+    for first, second in combinations(range(len(table)), 2):
+        value = ccc(table[first], table[second])
+        if not isinstance(value, Undefined):
+            total[[first, second]] += value
+            pairs[[first, second]] += 1
+    return np.asarray(total / np.maximum(pairs, 1))
 
 
 def _quotient(top: float, bottom: float) -> Value:

@@ -30,6 +30,9 @@ _EXPLANATIONS: Mapping[str, str] = MappingProxyType(
         "first (`Segments.on_grid`).",
         "too_large": "The independent check would need more memory than it may use; take a longer "
         "tick.",
+        "no_agreement": "The raters do not agree with each other at all, so none of them can be "
+        "given a weight.",
+        "not_asked": "This was not computed, because it was not asked for.",
         "weights": "The units carry weights that are not whole numbers, which the independent "
         "check cannot represent.",
     }

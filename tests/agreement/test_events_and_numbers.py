@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import permutations
 from typing import Any
 
@@ -11,12 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from annotation.agreement import (
+    BoundaryBias,
     EventAgreement,
     Segments,
     Undefined,
     ccc,
     coefficients,
     event_agreement,
+    gold_trace,
     icc,
     sufficient,
 )
@@ -59,16 +62,41 @@ def test_tolerance_may_replace_or_join_the_overlap() -> None:
 
 
 def test_both_empty_is_counted_and_left_out() -> None:
-    assert event_agreement(two([], [])) == EventAgreement(
-        Undefined("no_segments"),
-        Undefined("no_matches"),
-        Undefined("no_matches"),
-        Undefined("no_matches"),
-        0,
-        0,
-        1,
+    nothing = BoundaryBias(Undefined("no_matches"), Undefined("no_matches"), 0)
+    assert event_agreement(two([], []), shifts=5) == EventAgreement(
+        f1=Undefined("no_segments"),
+        onset_error_us=Undefined("no_matches"),
+        offset_error_us=Undefined("no_matches"),
+        fragmentation=Undefined("no_matches"),
+        n_matched=0,
+        n_pairs=0,
+        n_empty_pairs=1,
+        bias={"a": nothing, "b": nothing},
+        chance_f1=Undefined("no_segments"),
     )
     assert event_agreement(two([(0, 1)], [])).f1 == 0
+
+
+def test_the_bias_says_who_is_late() -> None:
+    late = [(1, 12), (51, 62), (80, 90)]
+    result = event_agreement(two([(0, 10), (50, 60), (80, 90)], late))
+    assert result.bias["a"] == BoundaryBias(pytest.approx(-2e6 / 3e3), pytest.approx(-4e6 / 3e3), 3)
+    assert result.bias["b"].onset_us == pytest.approx(2e6 / 3e3)
+    assert result.onset_error_us == pytest.approx(2e6 / 3e3)
+
+
+def test_chance_is_what_a_shift_round_the_recording_leaves() -> None:
+    marked = [(0.0, 10.0), (50.0, 60.0)]
+    alike = two(marked, marked)
+    assert event_agreement(alike).chance_f1 == Undefined("not_asked")
+    result = event_agreement(alike, shifts=400, seed=1)
+    # Of a circle of 100 s, a shift of less than 3.33 s to either side leaves IoU >= .5 with the
+    # same partners, and one of 46.67 to 53.33 s with exchanged ones: 13.3 % of all shifts.
+    assert result.f1 == 1
+    assert result.chance_f1 == pytest.approx(0.133, abs=0.05)
+    assert result == event_agreement(alike, shifts=400, seed=1)
+    everywhere = two([(0.0, 100.0)], [(0.0, 100.0)])
+    assert event_agreement(everywhere, shifts=3).chance_f1 == 1
 
 
 @st.composite
@@ -86,7 +114,8 @@ def test_no_other_matching_has_more_matches_and_order_does_not_matter(
     a: list[Span], b: list[Span], iou: float
 ) -> None:
     result, turned = event_agreement(two(a, b), iou=iou), event_agreement(two(b, a), iou=iou)
-    assert result == turned
+    assert replace(result, bias=turned.bias) == turned
+    assert (result.bias["a"], result.bias["b"]) == (turned.bias["b"], turned.bias["a"])
     short, long = sorted((a, b), key=len)
     best = 0
     for chosen in permutations(long, len(short)):
@@ -156,3 +185,40 @@ def test_known_correlations(vector: dict[str, Any]) -> None:
     else:
         expected = vector["expected"]["ccc"]
         assert ccc(vector["x"], vector["y"]) == pytest.approx(expected, abs=vector["tol"])
+
+
+def test_gold_trace_keeps_the_course_and_takes_the_level_from_those_who_agree() -> None:
+    """Worked by hand after RECOLA's rule: centre, average, add the weighted mean of the means."""
+    traces = np.array([[0.0, 1.0, 2.0], [1.0, 2.0, 3.0], [4.0, 3.0, 2.0]])
+    ab = 2 * (2 / 3) / (4 / 3 + 1)
+    ac, bc = -2 * (2 / 3) / (4 / 3 + 4), -2 * (2 / 3) / (4 / 3 + 1)
+    weights = np.array([(ab + ac) / 2, (ab + bc) / 2, (ac + bc) / 2])
+    agree = np.array([[0.0, 1.0, 2.0], [1.0, 2.0, 3.0], [2.0, 3.0, 4.0]])
+    assert gold_trace(traces[:2]) == pytest.approx([0.5, 1.5, 2.5])
+    assert weights.sum() < 0
+    assert gold_trace(traces) == Undefined("no_agreement")
+    far, near = 2 * (2 / 3) / (4 / 3 + 4), ab
+    three = np.array([near + far, 2 * near, near + far])
+    level = (three * [1, 2, 3]).sum() / three.sum()
+    assert gold_trace(agree) == pytest.approx(level + np.array([-1, 0, 1]))
+    assert gold_trace({"a": agree[0], "b": agree[1], "c": agree[2]}) == pytest.approx(
+        level + np.array([-1, 0, 1])
+    )
+    assert gold_trace(agree, centre=False) == pytest.approx([1, 2, 3])
+
+
+def test_a_rater_who_starts_late_does_not_make_the_gold_trace_jump() -> None:
+    course = np.array([0.0, 1.0, 2.0, 1.0, 0.0, 1.0])
+    late = course + 5.0
+    plain = gold_trace([course, np.where(np.arange(6) < 2, np.nan, late)], centre=False)
+    centred = gold_trace([course, np.where(np.arange(6) < 2, np.nan, late)])
+    assert isinstance(plain, np.ndarray)
+    assert isinstance(centred, np.ndarray)
+    assert np.ptp(plain) > 4
+    assert np.ptp(centred) < 2.2
+    assert gold_trace([[1.0, np.nan], [2.0, np.nan]]) == Undefined("incomplete")
+    assert gold_trace([[1.0, 2.0]]) == Undefined("too_few_units")
+    assert gold_trace([]) == Undefined("no_ratings")
+    assert gold_trace([[1.0, 1.0], [1.0, 1.0]]) == Undefined("no_agreement")
+    with pytest.raises(ValueError, match="same number of samples"):
+        gold_trace({"a": [1.0], "b": [1.0, 2.0]})
