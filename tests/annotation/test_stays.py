@@ -12,7 +12,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from annotation.models import Assignment, Batch, RemoteProject
-from annotation.services import stays
+from annotation.services import care, stays
 from tests.factories import AssetFactory, AssignmentFactory, MembershipFactory, UserFactory
 from waver.accounts.models import LabelStudioSession, User
 from waver.consent import services as consent
@@ -135,6 +135,7 @@ def test_start_labelling_hands_over_and_signing_out_ends_it(row, settings):
     client.force_login(row.rater)
     start = reverse("website:label-start", args=[row.batch.pk])
     assert client.get(start).status_code == 405
+    care.read_present_notice(row.rater, row.batch.study)
     answer = client.post(start)
     assert answer.status_code == 303
     address, _, ticket = answer["Location"].partition("?ticket=")

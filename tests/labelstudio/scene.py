@@ -16,7 +16,7 @@ from django.core.management import call_command
 
 from annotation.codebooks import shipped
 from annotation.models import Assignment, Batch, RemoteProject
-from annotation.services import assign, codebooks, publish
+from annotation.services import assign, care, codebooks, publish
 from tests.factories import (
     PASSWORD,
     AssetFactory,
@@ -145,6 +145,8 @@ def scene(
         ).user
         for letter in "ab"
     )
+    for rater in raters:
+        care.read_present_notice(rater, study)
     recordings = []
     for _ in range(count):
         recording = RecordingFactory(

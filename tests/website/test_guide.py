@@ -27,6 +27,7 @@ PAGES = {
     "batches": "/studies/<study>/batches/", "agreement": "/studies/<study>/agreement/",
     "agreement-run": "/studies/<study>/agreement/<look>/",
     "releases": "/studies/<study>/releases/", "release": "/studies/<study>/releases/<release>/",
+    "rater-notice": "/studies/<study>/raters/notice/",
 }  # fmt: skip
 PARTS = {
     "home", "sign-out", "label-start", "recording-timeline", "recording-media", "recording-face",

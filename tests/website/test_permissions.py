@@ -28,6 +28,7 @@ def answers(**statuses: int) -> dict[str, int]:
 RESEARCH = answers(
     stranger=GONE, annotator=NO, consent_manager=NO, researcher=OK, lead=OK, administrator=GONE
 )
+RATERS = RESEARCH | {"annotator": OK, "researcher": NO}
 CARE = RESEARCH | {"consent_manager": OK}
 EVERYBODY = dict.fromkeys(ROLES, OK)
 OWN_QUEUE = dict.fromkeys(ROLES, NO) | answers(annotator=OK)
@@ -99,6 +100,8 @@ EXPECTED: dict[str, tuple[Arguments, str, dict[str, int]]] = {
     ),
     "releases": (lambda m: STUDY, "get", RESEARCH),
     "release": (lambda m: {**STUDY, "release_id": m.release.pk}, "get", RESEARCH),
+    # Raters read what is recorded about them, and leads what their raters read.
+    "rater-notice": (lambda m: STUDY, "get", RATERS),
     "guard-redeem": (lambda m: {}, "post", SECRET_HEADER_ONLY),
     "guard-session": (lambda m: {}, "post", SECRET_HEADER_ONLY),
     "guard-end": (lambda m: {}, "post", SECRET_HEADER_ONLY),

@@ -5,6 +5,7 @@ Marked synthetic wherever their work shows. They address only what a rater's bro
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -22,9 +23,11 @@ _PATIENCE_SECONDS = 30.0
 class Work:
     """One batch that a scripted rater labels: where to start, and what to say of an assignment.
 
-    `answer` gets the opaque assignment id that the task shows and gives Label Studio's result.
+    `notice_path` is the page of what is recorded about raters, which comes first. `answer` gets
+    the opaque assignment id that the task shows and gives Label Studio's result.
     """
 
+    notice_path: str
     start_path: str
     answer: Answer
 
@@ -44,6 +47,8 @@ def label(
     submitted = 0
     with httpx.Client(base_url=waver_url, timeout=_PATIENCE_SECONDS) as waver:
         _sign_in(waver, username, password)
+        for path in dict.fromkeys(batch.notice_path for batch in work):
+            _read_notice(waver, path)
         for batch in work:
             submitted += _work_off(waver, batch, on_submitted)
         _post_form(waver, "/sign-out/", {})
@@ -55,6 +60,19 @@ def _sign_in(waver: httpx.Client, username: str, password: str) -> None:
     answer = _post_form(waver, "/sign-in/", {"username": username, "password": password})
     if answer.status_code != 302 or "waver_session" not in waver.cookies:
         raise TemporaryProblem(f"The scripted rater {username} could not sign in to Waver.")
+
+
+def _read_notice(waver: httpx.Client, path: str) -> None:
+    """Open the notice and say that it was read, unless that is recorded already."""
+    page = waver.get(path)
+    text = re.search(r'name="sha256" value="([0-9a-f]{64})"', page.text)
+    if page.status_code == 200 and text is None:
+        return
+    read = _post_form(waver, path, {"sha256": text[1]}) if text else page
+    if read.status_code != 302:
+        raise TemporaryProblem(
+            f"The notice for raters could not be read (status {read.status_code})."
+        )
 
 
 def _post_form(waver: httpx.Client, path: str, fields: dict[str, str]) -> httpx.Response:

@@ -277,7 +277,10 @@ class _RaterThread(threading.Thread):
             str(row.pk): _result(row, truths[str(row.recording_id)], number) for row in open_work
         }
         batches = sorted({row.batch_id for row in open_work}, key=str)
-        self.work = [raters.Work(f"/label/start/{batch}/", said.__getitem__) for batch in batches]
+        notice = f"/studies/{study.code}/raters/notice/"
+        self.work = [
+            raters.Work(notice, f"/label/start/{batch}/", said.__getitem__) for batch in batches
+        ]
 
     def run(self) -> None:
         try:

@@ -8,6 +8,7 @@ from waver.website.views import (
     auth,
     batches,
     queue,
+    raters,
     recordings,
     releases,
     status,
@@ -44,6 +45,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path(
         f"{STUDY}agreement/<uuid:run_id>/release/", releases.request_release, name="release-request"
     ),
+    path(f"{STUDY}raters/notice/", raters.notice, name="rater-notice"),
     path(f"{STUDY}releases/", releases.releases, name="releases"),
     path(f"{STUDY}releases/<uuid:release_id>/", releases.release, name="release"),
     *label_studio_urls,

@@ -11,9 +11,10 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST
 
 from annotation.models import Assignment, Batch, RemoteTask
-from annotation.services import stays
+from annotation.services import care, stays
 from waver.core.errors import Missing
 from waver.website.access import annotator_page, person
+from waver.website.views.raters import notice_first
 
 
 @never_cache
@@ -23,12 +24,18 @@ def start(request: HttpRequest, batch_id: UUID) -> HttpResponse:
     """Send the rater to Label Studio with a one-time ticket.
 
     With `assignment` in the form, to that task instead of the stream: work that was sent back.
-    Answers 303, or raises Missing and Conflict with a sentence.
+    Answers 303, or 409 with the way to the study's notice while the rater has not read it, or
+    raises Missing and Conflict with a sentence.
     """
     user = person(request)
-    batch = Batch.objects.filter(pk=batch_id).first()
+    batch = Batch.objects.filter(pk=batch_id).select_related("study").first()
     if batch is None:
         raise Missing("There is no such batch. Your queue lists what you can label.")
+    if batch.assignments.filter(rater=user).exists():  # if not, `begin` says what is wrong
+        try:
+            care.require_read(user, batch.study)
+        except care.NoticeUnread as unread:
+            return notice_first(request, batch.study, unread)
     ticket = stays.begin(user, batch, request.session.session_key or "")
     question = {"ticket": ticket}
     wanted = request.POST.get("assignment")

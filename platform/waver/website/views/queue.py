@@ -12,6 +12,7 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import render
 
+from annotation.services import care
 from waver.website.access import annotator_page, person
 from waver.website.middleware import is_fragment
 from waver.website.queries import queue as queries
@@ -38,15 +39,17 @@ def leads_to_label_studio(view: View[P]) -> View[P]:
 def queue(request: HttpRequest) -> HttpResponse:
     """Show a rater's batches and how far they are."""
     template = "website/_queue.html" if is_fragment(request) else "website/queue.html"
-    return render(request, template, {"lines": queries.queue(person(request))})
+    user = person(request)
+    lines = queries.queue(user)
+    studies = {line.batch.study for line in lines if line.can_start}
+    unread = {study.pk for study in studies if not care.has_read(user, study)}
+    return render(request, template, {"lines": lines, "unread": unread})
 
 
 @leads_to_label_studio
 @annotator_page
 def instructions(request: HttpRequest, batch_id: UUID) -> HttpResponse:
     """Show the codebook's instructions, labels and examples for one batch."""
-    return render(
-        request,
-        "website/instructions.html",
-        {"page": queries.instructions(person(request), batch_id)},
-    )
+    page = queries.instructions(person(request), batch_id)
+    unread = not care.has_read(person(request), page.line.batch.study)
+    return render(request, "website/instructions.html", {"page": page, "unread": unread})
