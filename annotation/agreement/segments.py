@@ -25,6 +25,8 @@ class Runs:
     `codes`        int16, shape (runs, raters): index into `values`; -1 where the rater did not
                    submit this recording (missing).
     `recording`    int32, shape (runs,): index into `recordings`; runs stand in time order.
+    `recording_weight`  float64, shape (recordings,): how many recordings each one stands for (the
+                   inverse of the probability with which it was drawn); None: 1 for all.
     A run counts as `duration_us / tick_us` units: alpha over time is alpha of the ticks.
     """
 
@@ -36,13 +38,31 @@ class Runs:
     duration_us: Int64
     codes: npt.NDArray[np.int16]
     recording: npt.NDArray[np.int32]
+    recording_weight: npt.NDArray[np.float64] | None = None
 
     scale: ClassVar[Scale] = "nominal"
 
     @property
-    def weight(self) -> npt.NDArray[np.float64]:
+    def ticks(self) -> npt.NDArray[np.float64]:
         """Length of each run in ticks; float64, shape (runs,)."""
         return self.duration_us / self.tick_us
+
+    @property
+    def weight(self) -> npt.NDArray[np.float64]:
+        """Ticks that each run stands for: its length times its recording's weight."""
+        if self.recording_weight is None:
+            return self.ticks
+        return np.asarray(self.ticks * self.recording_weight[self.recording])
+
+    def weighted(self, by_recording: Mapping[Hashable, float]) -> Runs:
+        """The same runs, each recording standing for as many as `by_recording` says.
+
+        Raises ValueError for a weight that is not a positive finite number.
+        """
+        weights = np.array([by_recording[name] for name in self.recordings], dtype=np.float64)
+        if not np.all(np.isfinite(weights)) or np.any(weights <= 0):
+            raise ValueError("Every weight must be a finite number above 0.")
+        return replace(self, recording_weight=weights)
 
     def counts(self) -> Int64:
         """How many raters gave each value during each run; int64, shape (runs, values)."""

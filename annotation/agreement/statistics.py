@@ -129,7 +129,7 @@ def sufficient(data: Ratings | Runs) -> SufficientStatistics:
         units: Float64 = np.ones(len(data.units))
         names, cluster = data.clusters, data.unit_cluster
     else:
-        counts, weight, units = data.counts(), data.weight, data.weight
+        counts, weight, units = data.counts(), data.weight, data.ticks
         position: dict[Hashable, int] = {}
         of_recording = [position.setdefault(c, len(position)) for c in data.recording_cluster]
         names = tuple(position)

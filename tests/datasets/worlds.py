@@ -118,8 +118,12 @@ def label(
     passes: tuple[str, ...] = ("segments", "video"),
     with_certainty_noise: bool = True,
     with_cues: bool = True,
+    kind: str = Batch.Kind.WORK,
+    **of_assignment: object,
 ) -> None:
     """Let every rater submit both passes: the truth, with seeded slips.
+
+    `kind` is the batches', `of_assignment` sets fields of the assignments.
 
     `errors` is the chance of a wrong clip label and of a missed or invented segment. The certainty
     is noise unless told otherwise, so that one label is bound to fail.
@@ -127,11 +131,11 @@ def label(
     chance = random.Random(seed)
     chosen = list(recordings or made.recordings)
     for pass_id in passes:
-        batch = BatchFactory(study=made.study, codebook=made.codebook, pass_id=pass_id)
+        batch = BatchFactory(study=made.study, codebook=made.codebook, pass_id=pass_id, kind=kind)
         rows, spans, cues, clips = [], [], [], []
         for rater in raters or made.raters:
             for order, recording in enumerate(chosen, 1):
-                annotation = _submission(batch, rater, recording, order, arm)
+                annotation = _submission(batch, rater, recording, order, arm, of_assignment)
                 rows.append(annotation)
                 there = bool(made.truth[recording]) != (chance.random() < errors)
                 if pass_id == "segments" and there:
@@ -169,7 +173,12 @@ _numbers = iter(range(1, 10**9))
 
 
 def _submission(
-    batch: Batch, rater: User, recording: Recording, order: int, arm: str
+    batch: Batch,
+    rater: User,
+    recording: Recording,
+    order: int,
+    arm: str,
+    of_assignment: dict[str, object],
 ) -> Annotation:
     number = next(_numbers)
     digest = hashlib.sha256(f"submission {number}".encode()).hexdigest()
@@ -181,6 +190,7 @@ def _submission(
         order=order,
         state=Assignment.State.SUBMITTED,
         media_token=digest,
+        **of_assignment,
     )
     return Annotation(
         assignment=assignment,

@@ -1,13 +1,16 @@
 """From a snapshot to the inputs of `annotation.agreement`, and the statistics kept from it.
 
 Who submitted without marking anything said "nothing here"; who did not submit is missing. Only
-the blind arm counts unless a caller asks for another; repeats of one rater never do.
+the blind arm counts unless a caller asks for another. A snapshot holds real work only, so that
+controls, repeats, training and qualification cannot be counted here; nor can decisions of an
+adjudication, which are no rater's work and stand in no snapshot.
 """
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from uuid import UUID
 
@@ -27,6 +30,44 @@ BLIND = (StudyDesign.Arm.BLIND,)
 _BATCH = 2000
 
 
+@dataclass(frozen=True)
+class Sample:
+    """Which recordings were drawn to be coded by several raters.
+
+    `stratum`      every recording that was labelled -> its prompt, as text.
+    `probability`  drawn recording -> how probable that was.
+    """
+
+    stratum: Mapping[str, str]
+    probability: Mapping[str, float]
+
+    @property
+    def share(self) -> float:
+        """The share of recordings that were drawn; 0 where there is none."""
+        return len(self.probability) / max(1, len(self.stratum))
+
+    def share_by_stratum(self) -> dict[str, float]:
+        """The share in each stratum."""
+        found = {
+            name: [who in self.probability for who, own in self.stratum.items() if own == name]
+            for name in sorted(set(self.stratum.values()))
+        }
+        return {name: sum(drawn) / len(drawn) for name, drawn in found.items()}
+
+    @property
+    def looks_random(self) -> bool:
+        """Whether the probabilities fit how many were drawn out of how many.
+
+        The sum of 1 / p over a random draw estimates the number that it was drawn from, with
+        variance sum (1 - p) / p^2 (Horvitz and Thompson 1952). More than four of its standard
+        deviations away, the recordings were not drawn with these probabilities but chosen. Where
+        p is 1 for all, that is: all recordings, or it was no draw.
+        """
+        inverse = [1 / p for p in self.probability.values()]
+        deviation = math.sqrt(sum(one * (one - 1) for one in inverse))
+        return abs(sum(inverse) - len(self.stratum)) <= 4 * deviation + 1e-6 * len(self.stratum)
+
+
 @dataclass(frozen=True, eq=False)
 class Measured:
     """One label's data of a snapshot, ready for statistics.
@@ -35,6 +76,7 @@ class Measured:
     `segments`   the marked spans as they are, for segments only; `data` has them on the tick grid.
     `roster`     recording -> raters who submitted it.
     `positives`  participants of whom at least one rater marked or chose the positive value.
+    `sample`     what was drawn for the measurement of agreement, and from what.
     """
 
     label: Label
@@ -45,6 +87,7 @@ class Measured:
     participant_of: dict[str, str]
     positives: frozenset[str]
     prevalence: float | None  # of the positive value; None without data or positive value
+    sample: Sample
 
     @property
     def statistics(self) -> SufficientStatistics:
@@ -64,13 +107,22 @@ def measure(
     tick_us: int | None = None,
     positive: str | None = None,
     arms: Iterable[str] = BLIND,
+    sample_only: bool = False,
 ) -> Measured:
     """Gather one label of a snapshot.
 
     `tick_us` is the unit of time and must be given for segments; `positive` is the value whose
-    prevalence is wanted (for segments always the label itself).
+    prevalence is wanted (for segments always the label itself). `arms` asks about labels of other
+    arms, for comparing them; the gate judges the blind arm. With `sample_only`, as the gate asks,
+    only recordings count that were drawn to be coded by several raters, each weighted with the
+    inverse of its probability; without, all do, unweighted.
     """
-    submissions = _submissions(snapshot, label, frozenset(arms))
+    everything = _submissions(snapshot, label, frozenset(arms))
+    sample = _sample(everything)
+    submissions, weight = everything, None
+    if sample_only:
+        submissions = {key: item for key, item in everything.items() if item.sampled}
+        weight = {who: 1 / p for who, p in sample.probability.items()}
     roster: dict[str, list[str]] = defaultdict(list)
     participant_of: dict[str, str] = {}
     for item in submissions.values():
@@ -84,9 +136,11 @@ def measure(
             raise ValueError("Segments need a tick, the unit of time that counts as one unit.")
         segments = _segments(label, submissions, fixed, participant_of, tick_us)
         data = segments.on_grid().runs(label.source)
+        if weight is not None:
+            data = data.weighted(dict(weight.items()))
         wanted: str | None = label.source
     else:
-        data = _ratings(label, submissions)
+        data = _ratings(label, submissions, weight)
         wanted = YES if label.answer else positive
     return Measured(
         label=label,
@@ -97,6 +151,7 @@ def measure(
         participant_of=participant_of,
         positives=_positives(data, wanted),
         prevalence=_prevalence(data, wanted),
+        sample=sample,
     )
 
 
@@ -158,6 +213,19 @@ def _submissions(snapshot: Snapshot, label: Label, arms: frozenset[str]) -> dict
     return {item.annotation: item for item in first.values()}
 
 
+def _sample(submissions: Mapping[UUID, Item]) -> Sample:
+    """The draw, as the assignments record it. Drawn twice, a recording was the more probable."""
+    probability: dict[str, float] = {}
+    for item in submissions.values():
+        if item.sampled:
+            key = str(item.recording)
+            probability[key] = max(item.probability, probability.get(key, 0.0))
+    everything = {item.recording for item in submissions.values()}
+    prompts = Recording.objects.filter(pk__in=everything).values_list("pk", "take__prompt__order")
+    stratum = {str(pk): "no prompt" if order is None else str(order) for pk, order in prompts}
+    return Sample(stratum, probability)
+
+
 def _segments(
     label: Label,
     submissions: dict[UUID, Item],
@@ -191,7 +259,9 @@ def _segments(
     )
 
 
-def _ratings(label: Label, submissions: dict[UUID, Item]) -> Ratings:
+def _ratings(
+    label: Label, submissions: dict[UUID, Item], weight: Mapping[str, float] | None
+) -> Ratings:
     given: dict[UUID, list[str]] = defaultdict(list)
     for annotation, value, confidence in ClipLabel.objects.filter(
         annotation__in=list(submissions), scale=label.source
@@ -208,6 +278,7 @@ def _ratings(label: Label, submissions: dict[UUID, Item]) -> Ratings:
         scale=label.scale,
         values=label.values,
         cluster=[str(item.participant) for item, _ in rows],
+        weight=None if weight is None else [weight[str(item.recording)] for item, _ in rows],
     )
 
 

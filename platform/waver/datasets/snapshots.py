@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from uuid import UUID
 
 from django.db import transaction
 from django.db.models import QuerySet
 
-from annotation.models import Annotation, Assignment, CodebookVersion
+from annotation.models import Annotation, Assignment, Batch, CodebookVersion
 from waver.consent.models import ConsentState, Participant, Purpose
 from waver.core import audit
 from waver.core.errors import Conflict, IntegrityProblem
@@ -23,7 +23,11 @@ _BATCH = 2000
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One annotation in a snapshot: whose work, on what, in which arm. The hash covers it all."""
+    """One annotation in a snapshot: whose work, on what, in which arm. The hash covers it all.
+
+    `sampled` tells whether the recording was drawn to be coded by several raters, `probability`
+    how probable that was; agreement is weighted with its inverse.
+    """
 
     annotation: UUID
     raw_sha256: str
@@ -33,14 +37,27 @@ class Item:
     pass_id: str
     arm: str
     repeat: int
+    sampled: bool = True
+    probability: float = 1.0
+
+    def hashed(self) -> list[str]:
+        """What the snapshot's hash covers; a draw is named only where there was one."""
+        columns = [
+            self.annotation, self.raw_sha256, self.recording, self.participant, self.rater,
+            self.pass_id, self.arm, self.repeat,
+        ]  # fmt: skip
+        if not self.sampled or self.probability != 1:
+            columns += [self.sampled, repr(self.probability)]
+        return [str(column) for column in columns]
 
 
 def freeze(*, study: Study, actor: str) -> Snapshot:
     """Fix the newest accepted annotation of every assignment, of participants still taking part.
 
-    Both arms are frozen; each item's arm is part of the hash. The newest codebook version with
-    accepted work counts; work under older versions stays where it is. If nothing changed since
-    the last snapshot, that one is returned.
+    Only real work is frozen: nothing from training or qualification, no control whose answer is
+    known, no repeat of a rater's own work. Both arms are; each item's arm is part of the hash. The
+    newest codebook version with accepted work counts; work under older versions stays where it is.
+    If nothing changed since the last snapshot, that one is returned.
     Raises Conflict when there is no accepted annotation.
     """
     with transaction.atomic():
@@ -114,7 +131,11 @@ def require_whole(snapshot: Snapshot) -> None:
 
 def _codebook(study: Study) -> CodebookVersion | None:
     return (
-        CodebookVersion.objects.filter(study=study, annotation__verdict=Annotation.Verdict.ACCEPTED)
+        CodebookVersion.objects.filter(
+            study=study,
+            annotation__verdict=Annotation.Verdict.ACCEPTED,
+            annotation__assignment__in=_real_work(study),
+        )
         .order_by("-version", "-created_at")
         .first()
     )
@@ -122,7 +143,7 @@ def _codebook(study: Study) -> CodebookVersion | None:
 
 def _current_items(study: Study, codebook: CodebookVersion) -> Iterator[Item]:
     standing = (
-        Annotation.objects.filter(assignment__batch__study=study)
+        Annotation.objects.filter(assignment__in=_real_work(study))
         .exclude(verdict=Annotation.Verdict.REJECTED)
         .exclude(assignment__state=Assignment.State.WITHDRAWN)
         .order_by("assignment_id", "-version")
@@ -132,6 +153,13 @@ def _current_items(study: Study, codebook: CodebookVersion) -> Iterator[Item]:
         pk__in=standing.values("pk"), verdict=Annotation.Verdict.ACCEPTED, codebook=codebook
     ).exclude(assignment__recording__take__participant__in=_left(study))
     return _items(rows)
+
+
+def _real_work(study: Study) -> QuerySet[Assignment]:
+    """First-time work that counts: agreement and released labels know nothing else."""
+    return Assignment.objects.filter(
+        batch__study=study, batch__kind=Batch.Kind.WORK, is_gold=False, repeat=0
+    )
 
 
 def _left(study: Study) -> set[UUID]:
@@ -156,7 +184,11 @@ def _items(rows: QuerySet[Annotation]) -> Iterator[Item]:
         "assignment__batch__pass_id",
         "assignment__arm",
         "assignment__repeat",
+        "assignment__in_reliability_sample",
+        "assignment__inclusion_probability",
     )
+    # Frozen work that is turned into a control afterwards is missed here, so the hash breaks.
+    rows = rows.filter(assignment__batch__kind=Batch.Kind.WORK, assignment__is_gold=False)
     found = rows.order_by("pk").values_list(*columns)
     for row in found.iterator(chunk_size=_BATCH):
         yield Item(*row)
@@ -166,5 +198,5 @@ def _digest(codebook: CodebookVersion, items: Iterable[Item]) -> str:
     total = hashlib.sha256()
     total.update(f"waver.snapshot/1 {codebook.sha256}\n".encode())
     for item in items:
-        total.update(json.dumps([str(value) for value in astuple(item)]).encode() + b"\n")
+        total.update(json.dumps(item.hashed()).encode() + b"\n")
     return total.hexdigest()
