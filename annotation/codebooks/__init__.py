@@ -15,16 +15,30 @@ from annotation.codebooks.answers import (
     parse_result,
     to_result,
 )
+from annotation.codebooks.changes import (
+    Comparison,
+    MigrationError,
+    Orphan,
+    compare,
+    migration_between,
+)
 from annotation.codebooks.interface import instructions, label_config
-from annotation.codebooks.loader import load, shipped
+from annotation.codebooks.loader import load, migration_block, shipped
+from annotation.codebooks.migration import Left, Migrated, Migration, migrate, migrate_through
 from annotation.codebooks.model import Codebook, CodebookError, Measurable, Pass, Question, Value
 
 __all__ = [
     "EDGE_TOLERANCE_US",
     "Codebook",
     "CodebookError",
+    "Comparison",
     "InvalidAnnotation",
+    "Left",
     "Measurable",
+    "Migrated",
+    "Migration",
+    "MigrationError",
+    "Orphan",
     "ParsedAnnotation",
     "ParsedClipLabel",
     "ParsedCue",
@@ -32,9 +46,14 @@ __all__ = [
     "Pass",
     "Question",
     "Value",
+    "compare",
     "instructions",
     "label_config",
     "load",
+    "migrate",
+    "migrate_through",
+    "migration_between",
+    "migration_block",
     "parse_result",
     "shipped",
     "to_result",

@@ -66,7 +66,7 @@ class ParsedClipLabel:
 
     scale: str
     value: str
-    confidence: int | None = None
+    confidence: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +129,7 @@ def to_result(
     answers: dict[str, list[str]] = {}
     for label in annotation.clip_labels:
         answers.setdefault(label.scale, []).append(label.value)
-        certainty = _certainty_about(part, label.scale)
+        certainty = part.certainty_about(label.scale)
         if certainty is not None and label.confidence is not None:
             answers[certainty.id] = [str(label.confidence)]
     return [
@@ -309,22 +309,11 @@ def _clip_labels(
     for question in part.questions:
         if question.role == "certainty":
             continue
-        about = _certainty_about(part, question.id)
+        about = part.certainty_about(question.id)
         sure = answers[about.id] if about is not None else ()
         confidence = int(sure[0]) if sure else None
         labels += [ParsedClipLabel(question.id, v, confidence) for v in answers[question.id]]
     return tuple(labels)
-
-
-def _certainty_about(part: Pass, question_id: str) -> Question | None:
-    """The question that asks how sure the rater is of another one's answer."""
-    general = None
-    for question in part.questions:
-        if question.role == "certainty" and question.about == question_id:
-            return question
-        if question.role == "certainty" and not question.about:
-            general = question
-    return general if part.question(question_id).role == "label" else None
 
 
 def _segment_result(

@@ -5,12 +5,20 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from annotation.codebooks.checks import meaning_problems
-from annotation.codebooks.model import Codebook, CodebookError, Example, Pass, Question, Value
+from annotation.codebooks.model import (
+    Codebook,
+    CodebookError,
+    Example,
+    Pass,
+    Question,
+    Rule,
+    Value,
+)
 from annotation.written import Unreadable, line_of, parse, shape_problems
 
 FOLDER = Path(__file__).parent
@@ -40,6 +48,13 @@ def load(source: Path | str) -> Codebook:
     return _build(data)
 
 
+def migration_block(text: str) -> dict[str, Any] | None:
+    """Give the `migration` of a codebook's text as it is written, None where it has none."""
+    data, _ = parse(text, expected="a codebook")
+    found: dict[str, Any] | None = data.get("migration")
+    return found
+
+
 @functools.cache
 def _validator() -> Any:
     from jsonschema import Draft202012Validator
@@ -66,7 +81,31 @@ def _build(data: dict[str, Any]) -> Codebook:
         note=data.get("note", ""),
         passes=tuple(_pass(part) for part in data["passes"]),
         sha256=hashlib.sha256(canonical.encode()).hexdigest(),
+        migrates_from=data.get("migration", {}).get("from"),
+        migration=tuple(_rules(data.get("migration", {}))),
     )
+
+
+def _rules(block: dict[str, Any]) -> Iterator[Rule]:
+    kinds: tuple[Literal["rename", "merge", "split", "drop"], ...] = (
+        "rename", "merge", "split", "drop",
+    )  # fmt: skip
+    for kind in kinds:
+        for rule in block.get(kind, ()):
+            old = rule.get("labels", rule.get("values")) or [rule.get("label", rule.get("value"))]
+            yield Rule(
+                kind=kind,
+                pass_id=rule["pass"],
+                question=rule.get("question", ""),
+                olds=tuple(str(each) for each in old if each is not None),
+                to=str(rule.get("to", "")),
+                to_question=rule.get("to_question", ""),
+                into=tuple(str(each) for each in rule.get("into", ())),
+                by=rule.get("by", ""),
+                when=tuple((str(w["answer"]), str(w["to"])) for w in rule.get("when", ())),
+                otherwise=str(rule.get("otherwise", "")),
+                reason=rule.get("reason", ""),
+            )
 
 
 def _pass(part: dict[str, Any]) -> Pass:

@@ -66,9 +66,14 @@ class Question:
         return "ordinal" if self.kind == "ordinal" else "nominal"
 
     @property
-    def value_ids(self) -> tuple[str, ...]:
-        """Ids of the answers in the codebook's order."""
+    def value_names(self) -> tuple[str, ...]:
+        """Ids of the values that the codebook lists, in its order."""
         return tuple(value.id for value in self.values)
+
+    @property
+    def value_ids(self) -> tuple[str, ...]:
+        """Ids of all answers that can be given, in the codebook's order."""
+        return self.value_names
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +121,43 @@ class Pass:
                 return question
         raise KeyError(question_id)
 
+    def certainty_about(self, question_id: str) -> Question | None:
+        """The question that asks how sure the rater is of another one's answer."""
+        general = None
+        for question in self.questions:
+            if question.role == "certainty" and question.about == question_id:
+                return question
+            if question.role == "certainty" and not question.about:
+                general = question
+        return general if self.question(question_id).role == "label" else None
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One line of a codebook's `migration`: what became of something the earlier version had.
+
+    Names the old pass, and in it a segment label, a question, or answers to a question; nothing of
+    them for the pass itself. `olds` has several entries only for a merge.
+
+    to           rename and merge: the new id.
+    to_question  rename: the question that the answer belongs to now, where it moved.
+    into         split: the new ids. `by` and `when` say which other answer decides between them.
+    otherwise    split: the new id where that answer does not decide; "" asks the rater again.
+    reason       drop: why.
+    """
+
+    kind: Literal["rename", "merge", "split", "drop"]
+    pass_id: str
+    question: str = ""
+    olds: tuple[str, ...] = ()
+    to: str = ""
+    to_question: str = ""
+    into: tuple[str, ...] = ()
+    by: str = ""
+    when: tuple[tuple[str, str], ...] = ()
+    otherwise: str = ""
+    reason: str = ""
+
 
 @dataclass(frozen=True, slots=True)
 class Measurable:
@@ -139,7 +181,10 @@ class Measurable:
 
 @dataclass(frozen=True, slots=True)
 class Codebook:
-    """A validated codebook. `sha256` covers its content, not its layout or comments."""
+    """A validated codebook. `sha256` covers its content, not its layout or comments.
+
+    `migration` says what became of what version `migrates_from` asked and this one does not.
+    """
 
     id: str
     version: int
@@ -149,6 +194,8 @@ class Codebook:
     note: str
     passes: tuple[Pass, ...]
     sha256: str
+    migrates_from: int | None = None
+    migration: tuple[Rule, ...] = ()
 
     def pass_(self, pass_id: str) -> Pass:
         """The pass with this id. Raises KeyError with a sentence."""
