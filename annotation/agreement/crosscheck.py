@@ -87,9 +87,12 @@ def _of_weights(counts: Int64, times: Int64, weight: Float64, domain: Float64, s
     used = counts.sum(axis=0) > 0
     counts, domain = counts[:, used], domain[used]
     values = ((times * weight)[:, None] * counts).sum(axis=0)
-    metric: Scale = "interval" if scale == "ordinal" else scale
+    metric: Scale
     if scale == "ordinal":
-        domain = np.cumsum(values) - values / 2
+        domain = np.asarray(np.cumsum(values) - values / 2)
+        metric = "interval"
+    else:
+        metric = scale
     squared = _squared(domain, metric)
     observed = 0.0
     for each in np.unique(weight):
