@@ -76,7 +76,9 @@ def _package_alpha(counts: Int64, times: Int64, domain: Float64, scale: Scale) -
     )
 
 
-def _of_weights(counts: Int64, times: Int64, weight: Float64, domain: Float64, scale: str) -> Value:
+def _of_weights(
+    counts: Int64, times: Int64, weight: Float64, domain: Float64, scale: Scale
+) -> Value:
     """Alpha of weighted units from the package's alphas of the units of each weight w.
 
     alpha_w = 1 - (n_w - 1) D_w / E_w, with E_w from counting values, gives the group's observed
