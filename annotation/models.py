@@ -114,6 +114,10 @@ class Assignment(Row):
     # weights for agreement are its inverse.
     in_reliability_sample = models.BooleanField(default=True)
     inclusion_probability = models.FloatField(default=1.0)
+    # The unfinished assignment of an absent rater that this one took over.
+    replaces = models.ForeignKey(
+        "self", null=True, blank=True, on_delete=models.SET_NULL, related_name="replaced_by"
+    )
     # The pre-labels that the rater was sent, as Label Studio's result; empty in the blind arm.
     prelabels = models.JSONField(null=True, blank=True)
     state = models.CharField(max_length=12, choices=State.choices, default=State.PLANNED)
@@ -307,10 +311,17 @@ class Qualification(Row):
     )
     codebook = models.ForeignKey(CodebookVersion, on_delete=models.PROTECT)
     pass_id = models.CharField(max_length=40)
+    # The set that was judged: once, when its last recording came in.
+    batch = models.ForeignKey(Batch, null=True, blank=True, on_delete=models.PROTECT)
     n = models.PositiveIntegerField()
     agreed = models.FloatField()  # share of n
     minimum = models.FloatField()
     passed = models.BooleanField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["profile", "batch"], name="qualification_once_per_set")
+        ]
 
 
 class Adjudication(Row):

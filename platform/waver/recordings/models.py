@@ -19,6 +19,8 @@ class Take(Row):
     prompt = models.ForeignKey(Prompt, null=True, blank=True, on_delete=models.PROTECT)
     recorded_at = models.DateTimeField()  # from the manifest, never from a file's time stamp
     capture_condition = models.CharField(max_length=120, blank=True)
+    # What is spoken, as a code of the study's languages; empty: the participant's consent form's.
+    language = models.CharField(max_length=12, blank=True)
 
 
 class Recording(Row):
