@@ -65,14 +65,16 @@ class AnnotationHolder:
         withdrawn.stop(participant_id)
 
     def erase(self, participant_id: UUID) -> None:
-        """Delete the tasks in Label Studio, then the rows. May be called again after a crash.
+        """Delete the tasks in Label Studio, search it for what is left, then delete the rows.
 
-        Raises TemporaryProblem when Label Studio does not answer.
+        May be called again after a crash. Raises TemporaryProblem when Label Studio does not answer
+        or still holds something.
         """
         Assignment.objects.filter(recording__take__participant_id=participant_id).update(
             state=Assignment.State.WITHDRAWN, return_reason=""
         )
         withdrawn.remove_tasks(participant_id)
+        withdrawn.prove_removed(participant_id)
         theirs = {"annotation__assignment__recording__take__participant_id": participant_id}
         with transaction.atomic():
             with connection.cursor() as cursor:
@@ -92,5 +94,12 @@ class AnnotationHolder:
             RaterConflict.objects.filter(participant_id=participant_id).delete()
 
     def verify_absent(self, participant_id: UUID) -> HeldList:
-        """Look again: whatever `list` still finds."""
-        return self.list(participant_id)
+        """Look again: whatever `list` still finds, and what Label Studio holds of nobody known.
+
+        Raises TemporaryProblem when Label Studio does not answer: nothing is proven then.
+        """
+        strange = withdrawn.unknown_to_waver()
+        return [
+            *self.list(participant_id),
+            *(Held(kind, object_id, "Label Studio") for kind, object_id in strange),
+        ]

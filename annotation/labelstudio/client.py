@@ -1,8 +1,9 @@
 """Waver's service account in Label Studio: the few calls that Waver makes, in bulk.
 
 Publishing goes through `label_studio_sdk`, whose import takes seconds and 180 MB and is therefore
-done at the first call that needs it. Reading, which the poller does every few seconds, asks the
-same addresses directly, so that an idle worker never pays for that import.
+done at the first call that needs it. Reading, which the poller does every few seconds, and deleting
+ask the guard's own addresses (`waver_guard.service`) directly: an idle worker never pays for that
+import, and thousands of annotations come in a few queries.
 
 Every error of the library becomes one of Waver's: TemporaryProblem where Label Studio does not
 answer or is overloaded, Missing for what is gone, BadInput for what it refuses.
@@ -10,11 +11,10 @@ answer or is overloaded, Missing for what is gone, BadInput for what it refuses.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
 from urllib.parse import urlsplit
@@ -66,6 +66,23 @@ class RemoteTaskState:
     assignment_id: str
     updated_at: datetime
     annotations: tuple[RemoteAnnotation, ...] = field(default=())
+
+
+@dataclass(frozen=True)
+class Held:
+    """A task, its project and the assignment that it carries ("" for one not sent by Waver)."""
+
+    remote_id: int
+    project_id: int
+    assignment_id: str
+
+
+@dataclass(frozen=True)
+class Inventory:
+    """All tasks, and how many export files there are."""
+
+    tasks: tuple[Held, ...]
+    exports: int
 
 
 class Client:
@@ -151,16 +168,11 @@ class Client:
 
     def admit_rater(self, *, rater_id: str, project_id: int) -> None:
         """Make the rater's account, if need be, and let it into this project."""
-        import httpx
-
-        with _errors("make a rater's account"):
-            answer = httpx.post(
-                f"{self.url}/waver/admin/raters",
-                json={"rater": rater_id, "project": project_id},
-                headers=self._headers,
-                timeout=30,
-            )
-            answer.raise_for_status()
+        self._ask(
+            "/waver/admin/raters",
+            doing="make a rater's account",
+            body={"rater": rater_id, "project": project_id},
+        )
 
     # Tasks
 
@@ -182,41 +194,69 @@ class Client:
 
         A task's moment of change moves when an annotation of it is made, changed or deleted.
         """
-        question: dict[str, Any] = {"project": project_id, "fields": "all", "page_size": PAGE}
+        question: dict[str, Any] = {"project": project_id}
         if updated_since is not None:
-            question["query"] = _since(updated_since)
-        seen, page = 0, 1
+            question["since"] = updated_since.astimezone(UTC).isoformat()
         while True:
-            found = self._get("/api/tasks/", question | {"page": page}, project_id)
+            found = self._ask(
+                "/waver/admin/work",
+                doing=f"read the tasks of project {project_id}",
+                question=question,
+            )
             for raw in found["tasks"]:
                 yield _task_state(raw)
-            seen += len(found["tasks"])
-            if not found["tasks"] or seen >= found["total"]:
+            if not found["more"]:
                 return
-            page += 1
+            question["after"] = found["tasks"][-1]["id"]
 
-    def _get(self, path: str, question: dict[str, Any], project_id: int) -> dict[str, Any]:
+    def forget_tasks(self, project_id: int, task_ids: Sequence[int]) -> None:
+        """Delete tasks with their drafts, predictions and annotations, and the project's exports.
+
+        Tasks that are gone are no error.
+        """
+        self._ask(
+            "/waver/admin/forget",
+            doing=f"delete tasks of project {project_id}",
+            body={"project": project_id, "tasks": list(task_ids)},
+        )
+
+    def traces(self, words: Sequence[str]) -> list[str]:
+        """Say where in Label Studio's tables and files any of these words still stands."""
+        found = self._ask(
+            "/waver/admin/traces", doing="search for what is left", body={"words": list(words)}
+        )
+        return [f"{each['where']} ({each['rows']})" for each in found["found"]]
+
+    def inventory(self) -> Inventory:
+        """Give all that Label Studio holds, of every project, without content."""
+        found = self._ask("/waver/admin/inventory", doing="list all tasks")
+        tasks = tuple(
+            Held(int(pk), int(project), str(name)) for pk, project, name in found["tasks"]
+        )
+        return Inventory(tasks, int(found["exports"]))
+
+    def _ask(
+        self,
+        path: str,
+        *,
+        doing: str,
+        question: Mapping[str, Any] | None = None,
+        body: Mapping[str, Any] | None = None,
+    ) -> dict[str, Any]:
+        """GET, or POST a body, at one of the guard's own addresses (waver_guard.service)."""
         import httpx
 
-        with _errors(f"read the tasks of project {project_id}"):
-            answer = httpx.get(
-                f"{self.url}{path}", params=question, headers=self._headers, timeout=60
+        with _errors(doing):
+            answer = httpx.request(
+                "GET" if body is None else "POST",
+                f"{self.url}{path}",
+                params=question,
+                json=body,
+                headers={"Authorization": f"Token {self._token}"},
+                timeout=60,
             )
             answer.raise_for_status()
             return dict(answer.json())
-
-    @property
-    def _headers(self) -> dict[str, str]:
-        return {"Authorization": f"Token {self._token}"}
-
-    def delete_task(self, task_id: int) -> None:
-        """Delete a task with its drafts, predictions and annotations. One that is gone is none."""
-        with _errors(f"delete the task {task_id}"):
-            try:
-                self._sdk.tasks.delete(id=str(task_id))
-            except _api_error() as error:
-                if error.status_code != 404:
-                    raise
 
 
 def _import_request(task: NewTask) -> dict[str, Any]:
@@ -231,47 +271,23 @@ def _import_request(task: NewTask) -> dict[str, Any]:
     return request
 
 
-def _since(moment: datetime) -> str:
-    # Label Studio compares with greater-than; a second earlier makes it at-or-after.
-    at = (moment.astimezone(UTC) - timedelta(seconds=1)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-    return json.dumps(
-        {
-            "filters": {
-                "conjunction": "and",
-                "items": [
-                    {
-                        "filter": "filter:tasks:updated_at",
-                        "operator": "greater",
-                        "type": "Datetime",
-                        "value": at,
-                    }
-                ],
-            }
-        }
-    )
-
-
 def _task_state(raw: Mapping[str, Any]) -> RemoteTaskState:
     return RemoteTaskState(
         remote_id=int(raw["id"]),
-        assignment_id=str((raw.get("meta") or {}).get("assignment", "")),
-        updated_at=_moment(raw["updated_at"]),
-        annotations=tuple(_annotation(each) for each in raw.get("annotations") or ()),
+        assignment_id=str(raw["assignment"]),
+        updated_at=datetime.fromisoformat(raw["updated_at"]),
+        annotations=tuple(_annotation(each) for each in raw["annotations"]),
     )
 
 
 def _annotation(raw: Mapping[str, Any]) -> RemoteAnnotation:
     return RemoteAnnotation(
         remote_id=int(raw["id"]),
-        updated_at=_moment(raw["updated_at"]),
-        result=list(raw.get("result") or ()),
-        lead_time=raw.get("lead_time"),
-        was_cancelled=bool(raw.get("was_cancelled")),
+        updated_at=datetime.fromisoformat(raw["updated_at"]),
+        result=list(raw["result"]),
+        lead_time=raw["lead_time"],
+        was_cancelled=bool(raw["was_cancelled"]),
     )
-
-
-def _moment(value: str) -> datetime:
-    return datetime.fromisoformat(value.replace("Z", "+00:00"))
 
 
 def _api_error() -> Any:

@@ -140,8 +140,9 @@ def _send_tasks(
         )
         there = {task.assignment_id: task.remote_id for task in client.tasks(project.remote_id)}
     sent = {row.pk: there[str(row.pk)] for row in wanted if str(row.pk) in there}
-    for erased in _note_sent(project, sent):
-        client.delete_task(sent[erased])
+    erased = _note_sent(project, sent)
+    if erased:
+        client.forget_tasks(project.remote_id, [sent[key] for key in erased])
 
 
 def _note_sent(project: RemoteProject, sent: dict[UUID, int]) -> set[UUID]:

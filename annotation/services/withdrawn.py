@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from itertools import groupby
 from uuid import UUID
 
 from django.db import transaction
 from django.db.models import QuerySet
 
 from annotation.labelstudio.client import Client
-from annotation.models import Assignment, RemoteTask
+from annotation.models import Assignment, RemoteProject, RemoteTask
 from annotation.services.publish import WITHDRAWN, remove_soon
 from waver.consent import policy
 from waver.consent.models import Purpose
+from waver.core.errors import TemporaryProblem
 from waver.recordings.models import Recording
 from waver.recordings.subjects import subject_of
 
@@ -41,17 +43,65 @@ def stop(participant_id: UUID) -> int:
 
 
 def remove_tasks(participant_id: UUID, *, client: Client | None = None) -> int:
-    """Delete the withdrawn tasks, with drafts and predictions, in Label Studio; give their number.
+    """Delete the withdrawn tasks in Label Studio, with drafts and predictions; give their number.
 
-    Raises TemporaryProblem when Label Studio does not answer; calling again goes on.
+    The exports of their projects, which are copies of all tasks, go too. Raises TemporaryProblem
+    when Label Studio does not answer; calling again goes on.
     """
     client = client or Client()
+    tasks = withdrawn_tasks(participant_id).select_related("project")
     removed = 0
-    for task in withdrawn_tasks(participant_id):
-        client.delete_task(task.remote_id)
-        task.delete()
-        removed += 1
+    for project, rows in groupby(tasks.order_by("project"), key=lambda task: task.project):
+        theirs = list(rows)
+        client.forget_tasks(project.remote_id, [task.remote_id for task in theirs])
+        RemoteTask.objects.filter(pk__in=[task.pk for task in theirs]).delete()
+        removed += len(theirs)
     return removed
+
+
+def prove_removed(participant_id: UUID, *, client: Client | None = None) -> None:
+    """Search all of Label Studio for the participant's assignments and media before they go.
+
+    Only Label Studio itself can say what it holds, and only as long as Waver still knows what to
+    ask for. Raises TemporaryProblem where something is left: the erasure is then not complete.
+    """
+    rows = Assignment.objects.filter(recording__take__participant_id=participant_id)
+    projects = RemoteProject.objects.filter(batch__assignments__in=rows).distinct()
+    if not projects.exists():
+        return
+    client = client or Client()
+    names = dict(rows.values_list("pk", "media_token"))
+    theirs = {str(pk) for pk in names}
+    # Tasks that were on their way while the participant withdrew, and are not noted yet.
+    unnoted = [task for task in client.inventory().tasks if task.assignment_id in theirs]
+    for remote_id in projects.values_list("remote_id", flat=True):
+        # The project's exports go too, also where its tasks went long ago.
+        client.forget_tasks(
+            remote_id, [task.remote_id for task in unnoted if task.project_id == remote_id]
+        )
+    left = client.traces([*theirs, *names.values()])
+    if left:
+        raise TemporaryProblem(
+            f"Label Studio still holds something of this participant in {', '.join(left)}, so the "
+            "erasure is not finished. It is tried again by itself; if this stays, an administrator "
+            "must look there."
+        )
+
+
+def unknown_to_waver(*, client: Client | None = None) -> list[tuple[str, str]]:
+    """Say what Label Studio holds and Waver does not know: (kind, id), also whole exports.
+
+    After an erasure Waver knows none of the participant's assignments any more, so a task of
+    theirs would be among these. Raises TemporaryProblem when Label Studio does not answer.
+    """
+    if not RemoteProject.objects.exists():
+        return []
+    held = (client or Client()).inventory()
+    known = {"", *map(str, Assignment.objects.values_list("pk", flat=True).iterator())}
+    strange = [
+        ("task", str(task.remote_id)) for task in held.tasks if task.assignment_id not in known
+    ]
+    return strange + [("exports", str(held.exports))] * bool(held.exports)
 
 
 def withdrawn_tasks(participant_id: UUID) -> QuerySet[RemoteTask]:

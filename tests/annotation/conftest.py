@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -11,7 +11,13 @@ from typing import Any
 import pytest
 
 from annotation.codebooks import shipped
-from annotation.labelstudio.client import NewTask, RemoteAnnotation, RemoteTaskState
+from annotation.labelstudio.client import (
+    Held,
+    Inventory,
+    NewTask,
+    RemoteAnnotation,
+    RemoteTaskState,
+)
 from annotation.services import codebooks
 from tests.factories import (
     MembershipFactory,
@@ -91,10 +97,25 @@ class Memory:
             if updated_since is None or task.updated_at >= updated_since:
                 yield task
 
-    def delete_task(self, task_id: int) -> None:
-        self.deleted.append(task_id)
-        for project, tasks in self.held.items():
-            self.held[project] = [task for task in tasks if task.remote_id != task_id]
+    def forget_tasks(self, project_id: int, task_ids: Sequence[int]) -> None:
+        self.deleted += task_ids
+        held = self.held[project_id]
+        self.held[project_id] = [task for task in held if task.remote_id not in task_ids]
+
+    def traces(self, words: Sequence[str]) -> list[str]:
+        return [
+            f"task {task.remote_id}"
+            for task in self.inventory().tasks
+            if task.assignment_id in words
+        ]
+
+    def inventory(self) -> Inventory:
+        tasks = [
+            Held(task.remote_id, project, task.assignment_id)
+            for project, held in self.held.items()
+            for task in held
+        ]
+        return Inventory(tuple(tasks), exports=0)
 
     def submit(
         self, assignment_id: object, result: list[dict[str, Any]], *, minutes: int, remote_id: int

@@ -141,8 +141,8 @@ def test_a_task_deleted_in_label_studio_is_noticed_and_published_again(stage, br
     from annotation.services import publish
 
     row = stage.assignments(stage.raters[1])[3]
-    Client().delete_task(stage.task(row))
     project = stage.batch.projects.get(rater=stage.raters[1])
+    Client().forget_tasks(project.remote_id, [stage.task(row)])
     assert collect.collect_project(project, compare=True).lost_tasks == 1
     row.refresh_from_db()
     assert row.state == State.PLANNED

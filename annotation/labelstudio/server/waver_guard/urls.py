@@ -3,12 +3,16 @@
 from core.urls import urlpatterns as label_studio_urls
 from django.urls import path
 
-from waver_guard import views
+from waver_guard import service, views
 
 urlpatterns = [
     path("waver/enter", views.enter, name="waver-enter"),
     path("waver/media/<str:token>", views.media, name="waver-media"),
-    path("waver/admin/raters", views.raters, name="waver-raters"),
-    path("waver/admin/routes", views.routes, name="waver-routes"),
+    path("waver/admin/raters", service.raters, name="waver-raters"),
+    path("waver/admin/routes", service.routes, name="waver-routes"),
+    path("waver/admin/work", service.work, name="waver-work"),
+    path("waver/admin/forget", service.forget, name="waver-forget"),
+    path("waver/admin/traces", service.traces, name="waver-traces"),
+    path("waver/admin/inventory", service.inventory, name="waver-inventory"),
     *label_studio_urls,
 ]

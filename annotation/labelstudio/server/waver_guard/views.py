@@ -1,14 +1,12 @@
 """The guard's own addresses: the way in, media, and what Waver's service account needs."""
 
 import http.client
-import json
 import time
 
 from django.contrib import auth
-from django.http import HttpResponse, HttpResponseRedirect, JsonResponse, StreamingHttpResponse
+from django.http import HttpResponse, HttpResponseRedirect, StreamingHttpResponse
 from django.middleware.csrf import get_token
-from django.views.decorators.csrf import csrf_exempt
-from django.views.decorators.http import require_GET, require_POST
+from django.views.decorators.http import require_GET
 
 from waver_guard import checks, people, refusals, waver
 from waver_guard.refusals import Refused
@@ -106,29 +104,3 @@ def _chunks(connection, found):
         return  # a torn stream: the browser sees too few bytes and asks again
     finally:
         connection.close()
-
-
-@csrf_exempt
-@require_POST
-def raters(request):
-    """Make a rater's account and membership in one project; the service account only.
-
-    Body: `{"rater": Waver's id, "project": id}`. Doing it twice changes nothing.
-    """
-    if not isinstance(request.waver_who, people.Service):
-        return refusals.answer(request, Refused("Only Waver makes accounts here."))
-    from waver_guard.accounts import make_rater
-
-    body = json.loads(request.body)
-    user = make_rater(rater_id=str(body["rater"]), project_id=int(body["project"]))
-    return JsonResponse({"user": user.pk, "email": user.email})
-
-
-@require_GET
-def routes(request):
-    """Every address that this Label Studio knows, for the probe suite; the service account only."""
-    if not isinstance(request.waver_who, people.Service):
-        return refusals.answer(request, Refused("Only Waver may ask this."))
-    from waver_guard.enumerate_routes import all_routes
-
-    return JsonResponse({"routes": all_routes()})
