@@ -157,8 +157,14 @@ def score(annotation: Annotation, gold: GoldItem) -> dict[str, LabelScore]:
     The keys are the codebook's measurables, such as "segments:ah" or "clip:emotion". What is no
     label (cues, certainty, notes) is not scored: the codebook does not say what is right there.
     """
-    part = codebooks.parsed(gold.codebook)
-    said, known = answer_of(annotation), gold.answer
+    return compare(answer_of(annotation), gold, codebook=codebooks.parsed(gold.codebook))
+
+
+def compare(
+    said: Mapping[str, Any], gold: GoldItem, *, codebook: Codebook
+) -> dict[str, LabelScore]:
+    """As `score`, of an answer in the form of a known one; `codebook` is the gold item's, read."""
+    known = gold.answer
     duration_us = gold.recording.duration_us or 0
     return {
         each.name: (
@@ -166,7 +172,7 @@ def score(annotation: Annotation, gold: GoldItem) -> dict[str, LabelScore]:
             if each.unit == "segment"
             else _score_clip(each, said, known)
         )
-        for each in part.measurables()
+        for each in codebook.measurables()
         if each.pass_id == gold.pass_id
     }
 
