@@ -1,0 +1,412 @@
+"""What raters disagree about, worked out of their stored work and never stored itself.
+
+Clips: each recording and question on which the raters' answers differ. Segments: each maximal
+interval that some of the raters who submitted the recording marked and others did not, by one
+sweep over the boundaries. The order is that of `annotation.agreement.adjudication_queue`.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Hashable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from functools import lru_cache
+from typing import Any
+from uuid import UUID
+
+import numpy as np
+import numpy.typing as npt
+from django.db.models import Count, Max, QuerySet
+
+from annotation.agreement import (
+    DawidSkene,
+    Dispute,
+    Ratings,
+    Segments,
+    Undefined,
+    adjudication_queue,
+    dawid_skene,
+    disputed_segments,
+    majority,
+    vote_distribution,
+)
+from annotation.models import Annotation, Assignment, Batch, ClipLabel, CodebookVersion, Segment
+from annotation.services.topics import NO, YES, Topic
+from waver.consent.models import ConsentState, Participant, Purpose
+from waver.studies.models import Study, StudyDesign
+
+SMOOTHING = 0.01  # of the model of the raters' errors, as the literature and our facts have it
+MODEL_NEEDS_RATERS = 3
+CONTEXT_US = 3_000_000  # what is shown before and after a disputed interval
+HANDLING_US = 10_000_000  # what a decision costs beside watching
+_BATCH = 5000
+
+BY_MODEL = (
+    "the doubt that remains when each rater's errors are estimated (Dawid and Skene, in bits), "
+    "divided by the time that watching and deciding takes"
+)
+BY_VOTES = (
+    "the spread of the votes (entropy, in bits), divided by the time that watching and deciding "
+    "takes"
+)
+BY_TIME = (
+    "the spread of the votes (entropy, in bits) times the length of the interval, divided by the "
+    "time that watching and deciding takes"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One item on which raters differ.
+
+    `start_us`, `end_us`  the disputed interval; None for a label of the whole recording.
+    `votes`               (value, raters who gave it); for segments their mean over the interval.
+    `raters`              how many raters gave an answer.
+    `looked_at`           the annotations on the recording in this pass, in order of their ids.
+    `uncertainty`         in bits; `score` is the expected value that sets the order.
+    `cost_us`             the time that watching and deciding takes.
+    `model_value`         what the model of the raters' errors says where it is not the majority.
+    """
+
+    recording: UUID
+    participant: UUID
+    start_us: int | None
+    end_us: int | None
+    length_us: int
+    votes: tuple[tuple[str, float], ...]
+    raters: int
+    looked_at: tuple[UUID, ...]
+    uncertainty: float
+    score: float
+    cost_us: int
+    model_value: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Disputes:
+    """A topic's disputes in the queue's order, and how they were ordered.
+
+    `short` counts intervals that are shorter than any segment may be; they are left to the vote.
+    """
+
+    method: str
+    items: tuple[Item, ...]
+    short: int
+    recordings: int
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """One annotation that counts: the newest accepted one of its assignment."""
+
+    annotation: UUID
+    recording: UUID
+    participant: UUID
+    rater: UUID
+    duration_us: int
+
+
+def codebook_with_work(study: Study) -> CodebookVersion | None:
+    """Give the newest codebook version under which work was accepted, as snapshots do."""
+    return (
+        CodebookVersion.objects.filter(study=study, annotation__verdict=Annotation.Verdict.ACCEPTED)
+        .order_by("-version", "-created_at")
+        .first()
+    )
+
+
+def arms_of(study: Study) -> tuple[str, ...]:
+    """Give the arms whose labels enter consensus: the blind one, and both where a design asks."""
+    takes = StudyDesign.objects.filter(study=study, consensus_takes_prelabelled=True).exists()
+    both = (StudyDesign.Arm.BLIND.value, StudyDesign.Arm.PRELABEL.value)
+    return both if takes else both[:1]
+
+
+def standing_work(
+    *,
+    study: Study,
+    codebook: CodebookVersion,
+    pass_id: str,
+    arms: Iterable[str],
+    recording: UUID | None = None,
+) -> QuerySet[Annotation]:
+    """Find the annotations that count: real work, no controls, no repeats, newest and accepted."""
+    chosen = Annotation.objects.filter(
+        assignment__batch__study=study,
+        assignment__batch__pass_id=pass_id,
+        assignment__batch__kind=Batch.Kind.WORK,
+        assignment__is_gold=False,
+        assignment__repeat=0,
+        assignment__arm__in=tuple(arms),
+    )
+    if recording is not None:
+        chosen = chosen.filter(assignment__recording=recording)
+    newest = (
+        chosen.exclude(verdict=Annotation.Verdict.REJECTED)
+        .exclude(assignment__state=Assignment.State.WITHDRAWN)
+        .order_by("assignment_id", "-version")
+        .distinct("assignment_id")
+    )
+    return Annotation.objects.filter(
+        pk__in=newest.values("pk"), verdict=Annotation.Verdict.ACCEPTED, codebook=codebook
+    )
+
+
+def who_left(study: Study) -> frozenset[UUID]:
+    """Give the participants whose recordings nobody may judge any longer."""
+    people = Participant.objects.filter(study=study)
+    withdrawn = people.exclude(state=Participant.State.ACTIVE).values_list("pk", flat=True)
+    ended = ConsentState.objects.filter(
+        participant__study=study,
+        purpose__in=[Purpose.PROCESS, Purpose.ANNOTATE],
+        ended_at__isnull=False,
+    ).values_list("participant", flat=True)
+    return frozenset(withdrawn) | frozenset(ended)
+
+
+def disputes(*, study: Study, codebook: CodebookVersion, topic: Topic) -> Disputes:
+    """Give what raters disagree about, most valuable to decide first.
+
+    Worked out once for each state of the stored work and kept in this process, so that pages of a
+    large study turn quickly; nothing per frame is made. Those who left are the caller's to leave
+    out: they may leave at any moment.
+    """
+    arms = arms_of(study)
+    return _disputes(study.pk, codebook.pk, topic, arms, _state(study, codebook, topic.pass_id))
+
+
+def looked_at(
+    *, study: Study, codebook: CodebookVersion, topic: Topic, recording: UUID
+) -> tuple[UUID, ...]:
+    """Give the annotations of one recording on which a decision made now would rest."""
+    chosen = standing_work(
+        study=study,
+        codebook=codebook,
+        pass_id=topic.pass_id,
+        arms=arms_of(study),
+        recording=recording,
+    )
+    return tuple(sorted(work.annotation for work in _works(chosen)))
+
+
+State = tuple[int, datetime | None, int]
+
+
+def _state(study: Study, codebook: CodebookVersion, pass_id: str) -> State:
+    """What changes whenever anything that disputes are made of does."""
+    rows = Annotation.objects.filter(
+        assignment__batch__study=study, assignment__batch__pass_id=pass_id
+    ).exclude(assignment__state=Assignment.State.WITHDRAWN)
+    found = rows.aggregate(n=Count("pk"), newest=Max("created_at"))
+    accepted = rows.filter(verdict=Annotation.Verdict.ACCEPTED, codebook=codebook).count()
+    return found["n"], found["newest"], accepted
+
+
+@lru_cache(maxsize=24)
+def _disputes(
+    study_id: UUID, codebook_id: UUID, topic: Topic, arms: tuple[str, ...], state: State
+) -> Disputes:
+    study = Study.objects.get(pk=study_id)
+    codebook = CodebookVersion.objects.get(pk=codebook_id)
+    chosen = standing_work(study=study, codebook=codebook, pass_id=topic.pass_id, arms=arms)
+    works = {work.annotation: work for work in _works(chosen)}
+    find = _of_segments if topic.unit == "segment" else _of_clips
+    return find(topic, works, chosen)
+
+
+def _works(chosen: QuerySet[Annotation]) -> Iterator[Work]:
+    """The annotations with what is needed of them; one per recording and rater, the oldest."""
+    seen: set[tuple[UUID, UUID]] = set()
+    columns = (
+        "pk",
+        "assignment__recording",
+        "assignment__recording__take__participant",
+        "assignment__rater",
+        "assignment__recording__duration_us",
+    )
+    for row in chosen.order_by("pk").values_list(*columns).iterator(chunk_size=_BATCH):
+        work = Work(*row)
+        if work.duration_us and (work.recording, work.rater) not in seen:
+            seen.add((work.recording, work.rater))
+            yield work
+
+
+# Clips
+
+
+def _of_clips(topic: Topic, works: Mapping[UUID, Work], chosen: QuerySet[Annotation]) -> Disputes:
+    ratings = _ratings(topic, works, chosen)
+    counts = ratings.counts()
+    model = _model(ratings)
+    shares, said = _shares(ratings, model)
+    differs = dict(zip(ratings.units, ((counts > 0).sum(axis=1) > 1).tolist(), strict=True))
+    found = [
+        Dispute(unit, topic.label, shares[unit])
+        for unit in ratings.units
+        if differs[unit] or unit in said
+    ]
+    rows = dict(zip(ratings.units, counts.tolist(), strict=True))
+    of_recording, rosters = _by_recording(works), _rosters(works)
+    costs = {one.unit: of_recording[one.unit].duration_us + HANDLING_US for one in found}
+    items = [
+        Item(
+            recording=of_recording[dispute.unit].recording,
+            participant=of_recording[dispute.unit].participant,
+            start_us=None,
+            end_us=None,
+            length_us=of_recording[dispute.unit].duration_us,
+            votes=tuple(
+                (value, float(n))
+                for value, n in zip(topic.values, rows[dispute.unit], strict=True)
+                if n
+            ),
+            raters=sum(rows[dispute.unit]),
+            looked_at=rosters[dispute.unit],
+            uncertainty=dispute.entropy,
+            score=score,
+            cost_us=costs[dispute.unit],
+            model_value=said.get(dispute.unit, ""),
+        )
+        for dispute, score in _queued(found, costs)
+    ]
+    method = BY_VOTES if model is None else BY_MODEL
+    return Disputes(method, tuple(items), short=0, recordings=len(rosters))
+
+
+def _ratings(topic: Topic, works: Mapping[UUID, Work], chosen: QuerySet[Annotation]) -> Ratings:
+    """Who answered what; a question of several answers that was left empty says no to each."""
+    rows = ClipLabel.objects.filter(annotation__in=chosen.values("pk"), scale=topic.source)
+    given: dict[UUID, set[str]] = defaultdict(set)
+    for annotation, value in rows.values_list("annotation", "value").iterator(chunk_size=_BATCH):
+        given[annotation].add(value)
+
+    def answer(work: Work) -> str | None:
+        values = given.get(work.annotation, set())
+        if topic.answer:
+            return YES if topic.answer in values else NO
+        return next(iter(values), None)
+
+    return Ratings.from_long(
+        [str(work.recording) for work in works.values()],
+        [str(work.rater) for work in works.values()],
+        [answer(work) for work in works.values()],
+        scale=topic.scale,
+        values=topic.values,
+    )
+
+
+def _model(ratings: Ratings) -> DawidSkene | None:
+    """The model of the raters' errors, where there are enough raters to tell them apart."""
+    if len(set(ratings.rater.tolist())) < MODEL_NEEDS_RATERS:
+        return None
+    fitted = dawid_skene(ratings, smoothing=SMOOTHING)
+    return None if isinstance(fitted, Undefined) else fitted
+
+
+def _shares(
+    ratings: Ratings, model: DawidSkene | None
+) -> tuple[dict[Any, dict[Any, float]], dict[Any, str]]:
+    """Probability of each value per recording, and the model's value where the majority differs."""
+    if model is None:
+        votes = vote_distribution(ratings)
+        return _by_unit(votes.units, votes.shares, ratings.values), {}
+    shares, voted = _by_unit(model.units, model.posterior, ratings.values), majority(ratings)
+    said = {
+        unit: str(value)
+        for unit, value in model.labels().items()
+        if not isinstance(value, Undefined) and value != voted[unit]
+    }
+    return shares, said
+
+
+def _by_unit(
+    units: Iterable[Hashable], table: npt.NDArray[np.float64], values: tuple[Any, ...]
+) -> dict[Hashable, dict[Any, float]]:
+    return {
+        unit: dict(zip(values, row, strict=True))
+        for unit, row in zip(units, table.tolist(), strict=True)
+    }
+
+
+# Segments
+
+
+def _of_segments(
+    topic: Topic, works: Mapping[UUID, Work], chosen: QuerySet[Annotation]
+) -> Disputes:
+    of_recording, rosters = _by_recording(works), _rosters(works)
+    everything = disputed_segments(_marked(topic, works, chosen), topic.source)
+    long = [one for one in everything if one.seconds * 1e6 >= topic.shortest_us]
+    # Each interval is a unit of its own, because each has a cost of its own.
+    found = [replace(one, unit=(one.unit, one.start_us or 0)) for one in long]
+    length = {one.unit: (one.end_us or 0) - (one.start_us or 0) for one in found}
+    costs = {unit: us + 2 * CONTEXT_US + HANDLING_US for unit, us in length.items()}
+    items = []
+    for dispute, score in _queued(found, costs):
+        recording: Any = dispute.unit
+        work, looked_at = of_recording[recording[0]], rosters[recording[0]]
+        votes = tuple((v, dispute.probability[v] * len(looked_at)) for v in reversed(topic.values))
+        items.append(
+            Item(
+                recording=work.recording,
+                participant=work.participant,
+                start_us=dispute.start_us,
+                end_us=dispute.end_us,
+                length_us=length[dispute.unit],
+                votes=votes,
+                raters=len(looked_at),
+                looked_at=looked_at,
+                uncertainty=dispute.entropy,
+                score=score,
+                cost_us=costs[dispute.unit],
+            )
+        )
+    short = len(everything) - len(long)
+    return Disputes(BY_TIME, tuple(items), short=short, recordings=len(rosters))
+
+
+def _marked(topic: Topic, works: Mapping[UUID, Work], chosen: QuerySet[Annotation]) -> Segments:
+    rows = Segment.objects.filter(annotation__in=chosen.values("pk"), label=topic.source)
+    columns = rows.values_list("annotation", "start_us", "end_us")
+    marks = [
+        (works[annotation], start, end)
+        for annotation, start, end in columns.iterator(chunk_size=_BATCH)
+        if annotation in works
+    ]
+    roster: dict[Any, list[str]] = defaultdict(list)
+    for work in works.values():
+        roster[str(work.recording)].append(str(work.rater))
+    return Segments.from_rows(
+        [str(work.recording) for work, _, _ in marks],
+        [str(work.rater) for work, _, _ in marks],
+        [start for _, start, _ in marks],
+        [end for _, _, end in marks],
+        [topic.source] * len(marks),
+        roster=roster,
+        durations={str(work.recording): work.duration_us for work in works.values()},
+        tick_us=1,
+        labels=[topic.source],
+    )
+
+
+# Both
+
+
+def _queued(found: list[Dispute], costs: Mapping[Hashable, int]) -> Iterator[tuple[Dispute, float]]:
+    """The disputes in the queue's order; what the model has no doubt about comes last."""
+    queue = adjudication_queue(found, cost={unit: us / 1e6 for unit, us in costs.items()})
+    placed = {entry.dispute.unit for entry in queue}
+    yield from ((entry.dispute, entry.score) for entry in queue)
+    yield from ((one, 0.0) for one in found if one.unit not in placed)
+
+
+def _by_recording(works: Mapping[UUID, Work]) -> dict[Hashable, Work]:
+    return {str(work.recording): work for work in works.values()}
+
+
+def _rosters(works: Mapping[UUID, Work]) -> dict[Hashable, tuple[UUID, ...]]:
+    found: dict[Hashable, list[UUID]] = defaultdict(list)
+    for work in works.values():
+        found[str(work.recording)].append(work.annotation)
+    return {recording: tuple(sorted(ids)) for recording, ids in found.items()}
