@@ -127,22 +127,51 @@ def _send_tasks(
 ) -> None:
     wanted = list(
         batch.assignments.filter(rater=rater, state=Assignment.State.PLANNED)
-        .select_related("recording")
+        .select_related("recording__take__participant__study")
         .order_by("order")
     )
     if not wanted:
         return
-    there = {task.assignment_id: task.remote_id for task in client.tasks(project.remote_id)}
+    there = _tasks_there(project, client)
     missing = [row for row in wanted if str(row.pk) not in there]
     if missing:
-        client.import_tasks(
-            project.remote_id, [_task(row, batch.pass_id, codebook) for row in missing]
-        )
-        there = {task.assignment_id: task.remote_id for task in client.tasks(project.remote_id)}
+        _note_prelabels(missing, batch.pass_id, codebook)
+        client.import_tasks(project.remote_id, [_task(row) for row in missing])
+        there = _tasks_there(project, client)
     sent = {row.pk: there[str(row.pk)] for row in wanted if str(row.pk) in there}
     erased = _note_sent(project, sent)
     if erased:
         client.forget_tasks(project.remote_id, [sent[key] for key in erased])
+
+
+def _tasks_there(project: RemoteProject, client: Client) -> dict[str, int]:
+    """Give the task of each assignment in Label Studio, and delete second ones.
+
+    A second one comes to be where an import went through although its answer got lost. Kept is the
+    one that Waver knows, else one that was worked on, else the first.
+    """
+    known = set(project.tasks.values_list("remote_id", flat=True))
+    tasks = sorted(
+        client.tasks(project.remote_id),
+        key=lambda task: (task.remote_id not in known, not task.annotations, task.remote_id),
+    )
+    there: dict[str, int] = {}
+    for task in tasks:
+        there.setdefault(task.assignment_id, task.remote_id)
+    doubled = [task.remote_id for task in tasks if there[task.assignment_id] != task.remote_id]
+    if doubled:
+        client.forget_tasks(project.remote_id, doubled)
+    return there
+
+
+def _note_prelabels(rows: list[Assignment], pass_id: str, codebook: Codebook) -> None:
+    """Write down what each rater will be shown as a start, before it is sent.
+
+    So whatever was sent is known, also when this process dies before hearing that it was.
+    """
+    for row in rows:
+        row.prelabels = prelabels.prediction_for(row, codebook, pass_id)
+    Assignment.objects.bulk_update(rows, ["prelabels"], batch_size=500)
 
 
 def _note_sent(project: RemoteProject, sent: dict[UUID, int]) -> set[UUID]:
@@ -178,11 +207,11 @@ def remove_soon(participant_id: UUID) -> Job:
     )
 
 
-def _task(row: Assignment, pass_id: str, codebook: Codebook) -> NewTask:
+def _task(row: Assignment) -> NewTask:
     """Give what a rater may know of a recording: an opaque id and where to see it."""
     return NewTask(
         assignment_id=str(row.pk),
         media_url=f"{MEDIA_PATH}{row.media_token}",
-        prediction=prelabels.prediction_for(row, codebook, pass_id),
+        prediction=row.prelabels,
         prediction_version=prelabels.VERSION,
     )

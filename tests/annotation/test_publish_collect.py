@@ -66,6 +66,35 @@ def test_half_a_published_batch_is_finished_and_nothing_is_doubled(lab, memory):
     assert RemoteTask.objects.count() == 10
 
 
+def test_tasks_whose_sending_seemed_to_fail_are_not_there_twice(lab, memory, monkeypatch):
+    """Label Studio goes on with an import after the one who asked has stopped waiting."""
+    batch = assign.plan_batch(lab.study, "segments", lab.raters, "lead")
+    publish.start(batch, "lead")
+    send = memory.import_tasks
+
+    def answer_lost(project_id, tasks):
+        waiting.append((project_id, tasks))
+        raise TemporaryProblem("Label Studio did not answer.")
+
+    waiting: list = []
+    monkeypatch.setattr(memory, "import_tasks", answer_lost)
+    with pytest.raises(TemporaryProblem):
+        publish.publish_batch(batch, client=memory)
+
+    def both_arrive(project_id, tasks):
+        send(project_id, tasks)
+        if waiting:
+            send(*waiting.pop())
+
+    monkeypatch.setattr(memory, "import_tasks", both_arrive)
+    publish.publish_batch(batch, client=memory)
+    held = [task for tasks in memory.held.values() for task in tasks]
+    assert len(memory.sent) == 15
+    assert len(held) == len({task.assignment_id for task in held}) == 10
+    known = set(RemoteTask.objects.values_list("remote_id", flat=True))
+    assert known == {task.remote_id for task in held}
+
+
 def test_a_batch_is_sent_once_and_a_failed_one_becomes_a_draft_with_its_reason(lab):
     batch = assign.plan_batch(lab.study, "segments", lab.raters, "lead")
     job = publish.start(batch, "lead")
@@ -77,6 +106,60 @@ def test_a_batch_is_sent_once_and_a_failed_one_becomes_a_draft_with_its_reason(l
     batch.refresh_from_db()
     with pytest.raises(Conflict):
         publish.start(batch, "lead")
+
+
+def test_of_a_task_labelled_twice_what_stands_counts_when_the_other_is_deleted(published, memory):
+    row = published.assignments.first()
+    memory.submit(row.pk, segment(1.0, 2.0), minutes=1, remote_id=77)
+    memory.submit(row.pk, segment(3.0, 4.0), minutes=2, remote_id=78)
+    assert collect.collect_all(client=memory).stored == 2
+    memory.remove(row.pk, minutes=3, remote_id=78)
+    found = collect.collect_all(client=memory)
+    assert (found.deleted, found.stored) == (1, 1)
+    assert collect.collect_all(client=memory).stored == 0
+    row.refresh_from_db()
+    assert row.state == State.SUBMITTED
+    newest = row.annotations.order_by("-version").first()
+    assert (newest.remote_id, newest.verdict) == (77, "accepted")
+    assert newest.segments.get().start_us == 1_000_000
+
+
+def test_a_look_that_began_earlier_takes_nothing_back(published, memory):
+    """Two looks at one project at once: what one read too early to see is not taken for deleted."""
+    row = published.assignments.first()
+    project = RemoteProject.objects.get(rater=row.rater)
+    early = list(memory.tasks(project.remote_id))
+
+    class Slow:
+        def tasks(self, project_id, *, updated_since=None):
+            memory.submit(row.pk, segment(1.0, 2.0), minutes=1, remote_id=77)
+            assert collect.collect_project(project, client=memory).stored == 1
+            yield from early
+
+    found = collect.collect_project(project, client=Slow(), compare=True)
+    assert (found.deleted, found.lost_tasks) == (0, 0)
+    assert Annotation.objects.get().verdict == "accepted"
+
+
+def test_what_was_taken_for_deleted_and_is_there_is_stored_anew(published, memory):
+    row = published.assignments.first()
+    memory.submit(row.pk, segment(1.0, 2.0), minutes=1, remote_id=77)
+    collect.collect_all(client=memory)
+    accept.record_deletion(row, 77, "poll")
+    RemoteProject.objects.update(compared_at=None)
+    assert collect.collect_all(client=memory).stored == 1
+    verdicts = row.annotations.order_by("version").values_list("verdict", flat=True)
+    assert list(verdicts) == ["accepted", "deleted", "accepted"]
+
+
+def test_a_page_of_work_takes_a_handful_of_queries(
+    published, memory, django_assert_max_num_queries
+):
+    for number, row in enumerate(published.assignments.all()):
+        memory.submit(row.pk, segment(1.0, 2.0), minutes=1, remote_id=100 + number)
+    project = published.projects.first()
+    with django_assert_max_num_queries(14):
+        assert collect.collect_project(project, client=memory).stored == 5
 
 
 def test_consent_is_asked_again_just_before_sending(lab, memory):
@@ -103,6 +186,8 @@ def test_candidates_are_shown_in_the_prelabel_arm_only_and_joined_where_they_ove
         if task.prediction is not None:
             spans = [(each["value"]["start"], each["value"]["end"]) for each in task.prediction]
             assert spans == [(2.0, 3.5), (8.0, 8.4)]
+    stored = {str(row.pk): row.prelabels for row in batch.assignments.all()}
+    assert stored == {task.assignment_id: task.prediction for task in memory.sent}
     by_clip = assign.plan_batch(lab.study, "video", lab.raters, "lead")
     memory.sent.clear()
     publish.publish_batch(by_clip, client=memory)
