@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from annotation.models import Assignment
 from annotation.services.publish import WITHDRAWN
-from annotation.services.stays import Stay
+from annotation.services.stays import GOING_ON, Stay
 from waver.consent.models import Purpose
-from waver.core.errors import ConsentRefused, Missing
+from waver.core.errors import ConsentRefused, Missing, NotAllowed
 from waver.recordings import media
 from waver.recordings.models import Asset
 
@@ -16,8 +16,9 @@ _GO_ON = " Go on with the next one."
 def show(stay: Stay, token: str, range_header: str | None) -> media.Served:
     """Answer a rater's request for the bytes behind a media token.
 
-    Raises Missing for a token that is not the rater's or not of this project, and ConsentRefused,
-    whose sentence names nobody, since raters do not know participants' codes.
+    Raises Missing for a token that is not the rater's, not of this project or of a closed batch,
+    NotAllowed for work given to another rater, and ConsentRefused, whose sentence names nobody,
+    since raters do not know participants' codes.
     """
     row = (
         Assignment.objects.filter(
@@ -25,6 +26,7 @@ def show(stay: Stay, token: str, range_header: str | None) -> media.Served:
             rater=stay.user,
             batch__projects__remote_id=stay.project,
             batch__projects__rater=stay.user,
+            batch__state__in=GOING_ON,
         )
         .select_related("recording__take__participant")
         .first()
@@ -33,6 +35,8 @@ def show(stay: Stay, token: str, range_header: str | None) -> media.Served:
         raise Missing("This recording is not part of your work.")
     if row.state == Assignment.State.WITHDRAWN:
         raise ConsentRefused(f"{WITHDRAWN}{_GO_ON}", purpose=Purpose.ANNOTATE.value)
+    if row.state == Assignment.State.TAKEN_BACK:
+        raise NotAllowed(f"This recording was given to another rater.{_GO_ON}")
     asset = Asset.objects.filter(recording=row.recording, kind=Asset.Kind.PROXY).first()
     if asset is None:
         raise Missing("This recording has nothing to show. Tell the study's researchers.")

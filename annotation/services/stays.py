@@ -18,6 +18,8 @@ from waver.accounts.models import LabelStudioSession, User
 from waver.core.errors import Conflict, Missing, NotAllowed
 from waver.studies.models import Membership
 
+# While raters may work on a batch: it is open, or open and being sent once more.
+GOING_ON = (Batch.State.OPEN, Batch.State.PUBLISHING)
 TICKET_LIFE = timedelta(seconds=60)
 _ENDED = "Your stay here has ended. Sign in to Waver and start labelling again."
 _SALT = "waver.label-studio.ticket"
@@ -45,6 +47,11 @@ def begin(user: User, batch: Batch, web_session_key: str) -> str:
             "You are no annotator of this study any more. Ask its lead if that is a mistake."
         )
     project = RemoteProject.objects.filter(batch=batch, rater=user).first()
+    if batch.state == Batch.State.CLOSED:
+        raise Conflict(
+            "This batch is closed, so nothing in it can be labelled any more. Thank you for your "
+            "work; your queue lists what else there is."
+        )
     if batch.state != Batch.State.OPEN or project is None:
         raise Conflict(
             "This batch is not open for labelling. If it is new, it is being sent to Label Studio: "
@@ -91,12 +98,13 @@ def redeem(ticket: str) -> Stay:
 def check(key: str) -> Stay:
     """Give the stay that a key belongs to. Raises NotAllowed when it has ended.
 
-    It also ends when the rater is taken out of the study.
+    It also ends when the rater is taken out of the study, and when the batch is closed.
     """
     annotates = Membership.objects.filter(
         user=OuterRef("user"),
         role=Membership.Role.ANNOTATOR,
         study__batches__projects__remote_id=OuterRef("remote_project_id"),
+        study__batches__state__in=GOING_ON,
     )
     row = (
         LabelStudioSession.objects.filter(

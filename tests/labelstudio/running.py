@@ -43,9 +43,13 @@ class Running:
 
     def sql(self, statement: str, parameters: list[Any] | None = None) -> list[tuple[Any, ...]]:
         """Run a statement in Label Studio's database."""
-        with psycopg.connect(host=_host(), user=USER, dbname=self.database) as connection:
+        with self.connect() as connection:
             cursor = connection.execute(statement, parameters)
             return cursor.fetchall() if cursor.description else []
+
+    def connect(self) -> psycopg.Connection[tuple[Any, ...]]:
+        """Open a connection to Label Studio's database."""
+        return psycopg.connect(host=_host(), user=USER, dbname=self.database)
 
     def stop(self) -> None:
         """End both servers and remove their files."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from html import unescape
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -70,19 +72,34 @@ class Scene:
         self.browsers.append(waver)
         return waver
 
+    def way_in(self, waver: httpx.Client, **form: str) -> tuple[str, dict[str, str]]:
+        """Press “Start labelling”; give where the page that comes sends its form, and what."""
+        page = post_form(waver, f"/label/start/{self.batch.pk}/", form)
+        assert page.status_code == 200, page.text
+        policy = page.headers["Content-Security-Policy"]
+        assert f"form-action 'self' {self.running.label_studio_url}" in policy
+        address = re.search(r'action="([^"]+/waver/enter)"', page.text)
+        assert address is not None
+        found = re.findall(r'name="(ticket|task)" value="([^"]*)"', page.text)
+        return address[1], {name: unescape(value) for name, value in found}
+
     def start_labelling(self, waver: httpx.Client, **form: str) -> httpx.Client:
         """Press “Start labelling” and give the rater's browser in Label Studio."""
-        hand_over = post_form(waver, f"/label/start/{self.batch.pk}/", form)
-        assert hand_over.status_code == 303, hand_over.text
+        address, fields = self.way_in(waver, **form)
         labels = httpx.Client(
             base_url=self.running.label_studio_url,
             headers={"Origin": self.running.label_studio_url},
             timeout=30,
         )
-        entered = labels.get(hand_over.headers["Location"])
+        entered = labels.post(address, data=fields, headers=self.from_waver)
         assert entered.status_code == 302, entered.text
         self.browsers.append(labels)
         return labels
+
+    @property
+    def from_waver(self) -> dict[str, str]:
+        """What a browser adds to a form that Waver's page sends elsewhere."""
+        return {"Origin": self.running.waver_url}
 
 
 def post_form(waver: httpx.Client, path: str, fields: dict[str, str]) -> httpx.Response:

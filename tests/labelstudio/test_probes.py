@@ -252,6 +252,22 @@ def test_of_submissions_at_the_same_moment_one_is_stored(stage, people):
         assert sorted(codes) == [201, *[409] * 7]
 
 
+def test_the_lock_on_a_task_holds_between_processes(stage, people):
+    """Another process's lock lies in the database; this test's connection plays that process."""
+    mine = people["A"]
+    other = httpx.Client(
+        base_url=mine.browser.base_url, cookies=mine.browser.cookies,
+        headers=dict(mine.browser.headers), timeout=httpx.Timeout(30, read=1.0),
+    )  # fmt: skip
+    held = "SELECT pg_advisory_lock(%s, %s)"
+    with stage.running.connect() as connection, other:
+        connection.execute(held, [0x57415645, mine.task])
+        with pytest.raises(httpx.ReadTimeout):
+            submit(other, mine.task, segment(1.0, 2.0))
+        connection.execute("SELECT pg_advisory_unlock_all()")
+    assert submit(mine.browser, mine.task, segment(1.0, 2.0)).status_code == 409
+
+
 @pytest.mark.parametrize("charset", ["utf-7", "utf-16", "utf-8, utf-7", "latin-1"])
 def test_a_body_cannot_say_one_thing_to_the_guard_and_another_to_the_view(people, charset):
     """In UTF-7, `+ACI-` is a quotation mark: what is one harmless word in UTF-8 is three fields."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import httpx
 import pytest
 
-from annotation.models import Annotation, Assignment, RemoteTask
+from annotation.models import Annotation, Assignment, Batch, RemoteTask
 from annotation.services import collect
 from tests.labelstudio.scene import Scene, land, post_form, segment, submit
 from waver.accounts.models import LabelStudioSession
@@ -179,14 +179,28 @@ def test_withdrawn_consent_closes_the_media_at_once_and_removes_the_tasks(stage,
 
 
 def test_a_ticket_opens_the_door_once(stage, browsers):
-    hand_over = post_form(browsers["A in Waver"], f"/label/start/{stage.batch.pk}/", {})
-    way_in = hand_over.headers["Location"]
-    first = httpx.get(way_in)
+    address, fields = stage.way_in(browsers["A in Waver"])
+    from_waver = stage.from_waver
+    assert "?" not in address
+    # A browser that loads ahead, a mail scanner, another site's page: nothing is used up.
+    for answer in (
+        httpx.get(address, params=fields),
+        httpx.head(address, params=fields),
+        httpx.post(address, data=fields),
+        httpx.post(address, data=fields, headers={"Origin": "null"}),
+        httpx.post(address, data=fields, headers={"Origin": "https://evil.example"}),
+        httpx.post(address, params=fields, headers=from_waver),
+        httpx.put(address, data=fields, headers=from_waver),
+    ):
+        assert answer.status_code == 403, answer.request
+    first = httpx.post(address, data=fields, headers=from_waver)
     assert land(first.headers["Location"]) == f"/projects/{stage.project(stage.raters[0])}/data"
-    second = httpx.get(way_in, headers={"Accept": "text/html"})
+    second = httpx.post(address, data=fields, headers={**from_waver, "Accept": "text/html"})
     assert second.status_code == 403
     assert "Start labelling" in second.text
-    assert httpx.get(way_in[:-2] + "xx").status_code == 403
+    forged = {"ticket": f"{fields['ticket'][:-2]}xx"}
+    assert httpx.post(address, data=forged, headers=from_waver).status_code == 403
+    assert fields["ticket"] not in stage.running.log.read_text(errors="replace")
 
 
 def test_a_stranger_to_the_batch_gets_no_ticket(stage, browsers):
@@ -195,6 +209,25 @@ def test_a_stranger_to_the_batch_gets_no_ticket(stage, browsers):
     stranger = MembershipFactory(study=stage.study, role="annotator").user
     answer = post_form(stage.sign_in(stranger), f"/label/start/{stage.batch.pk}/", {})
     assert answer.status_code == 404
+
+
+def test_a_closed_batch_plays_nothing_and_ends_the_stay(stage, browsers):
+    row = stage.assignments(stage.raters[1])[0]
+    media = f"/waver/media/{row.media_token}"
+    assert browsers["B"].get(media, headers={"Range": "bytes=0-9"}).status_code == 206
+    stage.batch.state = Batch.State.CLOSED
+    stage.batch.save()
+    try:
+        for path in (media, "/api/current-user/whoami", f"/api/tasks/{stage.task(row)}/"):
+            assert browsers["B"].get(path).status_code == 403
+        answer = post_form(browsers["B in Waver"], f"/label/start/{stage.batch.pk}/", {})
+        assert answer.status_code == 409
+        assert "closed" in answer.text
+    finally:
+        stage.batch.state = Batch.State.OPEN
+        stage.batch.save()
+    browsers["B"] = stage.start_labelling(browsers["B in Waver"])
+    assert browsers["B"].get(media, headers={"Range": "bytes=0-9"}).status_code == 206
 
 
 def test_signing_out_of_waver_ends_label_studio_at_once(stage, browsers):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from html import unescape
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
@@ -87,15 +88,12 @@ def _post_form(waver: httpx.Client, path: str, fields: dict[str, str]) -> httpx.
 def _work_off(waver: httpx.Client, batch: Work, on_submitted: Callable[[], None]) -> int:
     """Start labelling as the queue's button does, then take task after task until none is left."""
     hand_over = _post_form(waver, batch.start_path, {})
-    location = hand_over.headers.get("location", "")
-    if hand_over.status_code not in {302, 303} or not location.startswith("http"):
-        raise TemporaryProblem(
-            f"“Start labelling” did not lead into Label Studio (status {hand_over.status_code})."
-        )
+    location, fields = _way_in(hand_over)
     origin = "{0.scheme}://{0.netloc}".format(urlsplit(location))
     submitted = 0
     with httpx.Client(headers={"Origin": origin}, timeout=_PATIENCE_SECONDS) as labels:
-        entered = labels.get(location)
+        came_from = "{0.scheme}://{0.netloc}".format(urlsplit(str(waver.base_url)))
+        entered = labels.post(location, data=fields, headers={"Origin": came_from})
         project = _project(urljoin(location, entered.headers.get("location", "")))
         while task := _next_task(labels, origin, project):
             result = batch.answer(task["meta"]["assignment"])
@@ -111,6 +109,17 @@ def _work_off(waver: httpx.Client, batch: Work, on_submitted: Callable[[], None]
             submitted += 1
             on_submitted()
     return submitted
+
+
+def _way_in(page: httpx.Response) -> tuple[str, dict[str, str]]:
+    """Read where the page after “Start labelling” sends its form, and what the form holds."""
+    address = re.search(r'<form method="post" action="(http[^"]+/waver/enter)"', page.text)
+    if page.status_code != 200 or address is None:
+        raise TemporaryProblem(
+            f"“Start labelling” did not lead into Label Studio (status {page.status_code})."
+        )
+    fields = re.findall(r'<input type="hidden" name="(ticket|task)" value="([^"]*)"', page.text)
+    return unescape(address[1]), {name: unescape(value) for name, value in fields}
 
 
 def _project(landing: str) -> int:

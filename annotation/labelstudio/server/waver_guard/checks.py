@@ -5,9 +5,9 @@ What does not exist and what is somebody else's get the same answer, so ids tell
 """
 
 import json
-import threading
 
 from django.conf import settings
+from django.db import OperationalError, connection
 from django.http import HttpResponseRedirect, JsonResponse
 
 from waver_guard import waver
@@ -74,10 +74,10 @@ _ANNOTATION_WORDS = frozenset(
 _NO_VIEW = ("", "0", "undefined", "null")
 _NOT_YOURS = "This is not part of your work. Start labelling from your page in Waver."
 _LARGEST_BODY = 10 * 1024 * 1024
-# Label Studio would store two first annotations that come at the same moment. One process serves
-# (waver_guard.serve), so its own locks suffice; tasks that share one wait for each other, no more.
-_SUBMITTING = tuple(threading.Lock() for _ in range(64))
-_PATIENCE_SECONDS = 20.0
+# Label Studio would store two first annotations that come at the same moment. The lock lies in
+# its database, so that it also holds where several processes serve.
+_LOCKS = 0x57415645
+_PATIENCE = "20s"
 
 
 def refuse_foreign_words(request, rater):
@@ -161,15 +161,35 @@ def new_annotation(request, rater, kwargs):
 
     own_task(request, rater, kwargs)
     _annotation_body(request, rater, task=kwargs["pk"])
-    lock = _SUBMITTING[kwargs["pk"] % len(_SUBMITTING)]
-    if not lock.acquire(timeout=_PATIENCE_SECONDS):
-        raise Refused("Label Studio is slow at the moment. Submit again in a minute.", status=503)
-    request.waver_lock = lock  # the middleware releases it when the view has answered
+    _lock(request, kwargs["pk"])
     if Annotation.objects.filter(task_id=kwargs["pk"], was_cancelled=False).exists():
         raise Refused(
             "You have already submitted this recording. Open your submitted work to change it.",
             status=409,
         )
+
+
+def _lock(request, task):
+    """Let nobody else submit for this task until the middleware has called `unlock`."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT set_config('lock_timeout', %s, false)", [_PATIENCE])
+        try:
+            cursor.execute("SELECT pg_advisory_lock(%s, %s)", [_LOCKS, task % 2**31])
+        except OperationalError as error:
+            raise Refused(
+                "Label Studio is slow at the moment. Submit again in a minute.", status=503
+            ) from error
+        finally:
+            cursor.execute("RESET lock_timeout")
+    request.waver_locked = task
+
+
+def unlock(request):
+    """Release what `_lock` took for this request, if anything."""
+    task = request.__dict__.pop("waver_locked", None)
+    if task is not None:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_unlock(%s, %s)", [_LOCKS, task % 2**31])
 
 
 def own_annotation(request, rater, kwargs):

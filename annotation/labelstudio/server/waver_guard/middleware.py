@@ -65,10 +65,8 @@ class Guard:
         try:
             return self.get_response(request)
         finally:
-            # An address without its closing slash runs through here twice: release once.
-            lock = request.__dict__.pop("waver_lock", None)
-            if lock is not None:
-                lock.release()
+            # An address without its closing slash runs through here twice: unlocked once.
+            checks.unlock(request)
 
     def process_view(self, request, view, args, kwargs):
         """Give None to let the view run, or the refusal.
@@ -80,6 +78,9 @@ class Guard:
         request._dont_enforce_csrf_checks = True  # checked here, once, and not again by each view
         try:
             if routes.is_open(request):
+                return None
+            if routes.is_way_in(request):
+                self._require_waver(request)
                 return None
             rule = None if claims_token(request) else routes.rule_for(request)
             who = identify(request)
@@ -111,7 +112,14 @@ class Guard:
                 return
         raise Refused("This change did not come from the labelling page. Reload it and try again.")
 
+    def _require_waver(self, request):
+        """Refuse a ticket that another site's page sends: it could be somebody else's."""
+        if _origin(request.META.get("HTTP_ORIGIN", "")) != _origin(settings.WAVER_URL):
+            raise Refused("The way in is on your page in Waver. Press “Start labelling” there.")
+
 
 def _origin(url):
     parts = urlsplit(url)
-    return parts.scheme, parts.hostname, parts.port
+    # On one's own machine both names are in use, for one and the same server.
+    name = "127.0.0.1" if parts.hostname == "localhost" else parts.hostname
+    return parts.scheme, name, parts.port

@@ -74,10 +74,15 @@ def is_public_file(request):
 
 
 def is_open(request):
-    """Tell whether anybody may ask this: the interface's files, health, and the way in."""
+    """Tell whether anybody may ask this: files, health, and what the way in says to who looks."""
     if request.method not in ("GET", "HEAD"):
         return False
     return is_public_file(request) or request.resolver_match.route in _OPEN
+
+
+def is_way_in(request):
+    """Tell whether the request brings a ticket: it is judged by its origin, and by Waver."""
+    return request.method == "POST" and request.resolver_match.route == "waver/enter"
 
 
 def rule_for(request):

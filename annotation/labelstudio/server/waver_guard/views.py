@@ -6,7 +6,8 @@ import time
 from django.contrib import auth
 from django.http import HttpResponse, HttpResponseRedirect, StreamingHttpResponse
 from django.middleware.csrf import get_token
-from django.views.decorators.http import require_GET
+from django.views.decorators.csrf import csrf_exempt
+from django.views.decorators.http import require_GET, require_http_methods
 
 from waver_guard import checks, people, refusals, waver
 from waver_guard.refusals import Refused
@@ -15,15 +16,23 @@ _CHUNK = 64 * 1024
 _PASSED_ON = ("Content-Type", "Content-Length", "Content-Range", "Accept-Ranges", "Cache-Control")
 
 
-@require_GET
+@csrf_exempt
+@require_http_methods(["GET", "HEAD", "POST"])
 def enter(request):
     """Redeem a one-time ticket of Waver's, sign the rater in and go to the stream of tasks.
 
-    `task` opens one task of the project instead, as for work that was sent back.
+    `task` opens one task of the project instead, as for work that was sent back. The ticket comes
+    in the body of a POST from Waver's page: it is in no address, log or history, and whoever only
+    looks here, such as a browser that loads ahead, uses up nothing.
     """
+    if request.method != "POST":
+        return refusals.answer(
+            request,
+            Refused("The way in is on your page in Waver. Press “Start labelling” there."),
+        )
     try:
         status, answer = waver.ask(
-            "/internal/label-studio/redeem", {"ticket": request.GET.get("ticket", "")}
+            "/internal/label-studio/redeem", {"ticket": request.POST.get("ticket", "")}
         )
         if status != 200:
             raise Refused(
@@ -64,7 +73,7 @@ def _account(rater_id, project):
 def _landing(request, project):
     from tasks.models import Task
 
-    task = checks._number(request.GET.get("task"))
+    task = checks._number(request.POST.get("task"))
     if task is not None and Task.objects.filter(pk=task, project_id=project).exists():
         return f"/projects/{project}/data?task={task}"
     return f"/projects/{project}/data?labeling=1"

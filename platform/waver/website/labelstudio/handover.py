@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from urllib.parse import urlencode
+from typing import cast
 from uuid import UUID
 
+from csp.decorators import csp_update
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST
 
@@ -24,8 +26,8 @@ def start(request: HttpRequest, batch_id: UUID) -> HttpResponse:
     """Send the rater to Label Studio with a one-time ticket.
 
     With `assignment` in the form, to that task instead of the stream: work that was sent back.
-    Answers 303, or 409 with the way to the study's notice while the rater has not read it, or
-    raises Missing and Conflict with a sentence.
+    Answers with the page that does so, or 409 with the way to the study's notice while the rater
+    has not read it, or raises Missing and Conflict with a sentence.
     """
     user = person(request)
     batch = Batch.objects.filter(pk=batch_id).select_related("study").first()
@@ -36,15 +38,24 @@ def start(request: HttpRequest, batch_id: UUID) -> HttpResponse:
             care.require_read(user, batch.study)
         except care.NoticeUnread as unread:
             return notice_first(request, batch.study, unread)
-    ticket = stays.begin(user, batch, request.session.session_key or "")
-    question = {"ticket": ticket}
+    fields = {"ticket": stays.begin(user, batch, request.session.session_key or "")}
     wanted = request.POST.get("assignment")
     if wanted:
-        question["task"] = str(_task_of(wanted, batch, user.pk))
-    response = HttpResponse(status=303)
-    response["Location"] = f"{settings.LABEL_STUDIO_URL}/waver/enter?{urlencode(question)}"
-    response["Referrer-Policy"] = "no-referrer"
-    return response
+        fields["task"] = str(_task_of(wanted, batch, user.pk))
+    return _way_in(request, fields)
+
+
+def _way_in(request: HttpRequest, fields: dict[str, str]) -> HttpResponse:
+    """Give the page that sends the ticket on by POST: so it stands in no address or log."""
+    address = f"{settings.LABEL_STUDIO_URL}/waver/enter"
+    context = {"address": address, "fields": fields}
+    # The one page of Waver whose form goes to the labelling interface.
+    answer = csp_update({"form-action": [settings.LABEL_STUDIO_URL]})(
+        lambda asked: render(asked, "website/way_in.html", context)
+    )(request)
+    # The labelling interface accepts a ticket only from Waver's own page, by its origin.
+    answer["Referrer-Policy"] = "strict-origin"
+    return cast("HttpResponse", answer)
 
 
 def _task_of(assignment_id: str, batch: Batch, user_id: UUID) -> int:

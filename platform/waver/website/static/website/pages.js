@@ -18,3 +18,6 @@ document.addEventListener("click", async (event) => {
   }
   setTimeout(() => { button.textContent = before; }, 2000);
 });
+
+// A form that only passes something on. Sent while the page loads, it leaves no step in the history.
+document.querySelector("form[data-send-at-once]")?.submit();
