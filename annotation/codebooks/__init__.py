@@ -5,16 +5,7 @@ label_config(codebook, "segments")                      # Label Studio's XML
 parse_result(codebook, "segments", result, duration_us)  # checked values, or InvalidAnnotation
 """
 
-from annotation.codebooks.answers import (
-    EDGE_TOLERANCE_US,
-    InvalidAnnotation,
-    ParsedAnnotation,
-    ParsedClipLabel,
-    ParsedCue,
-    ParsedSegment,
-    parse_result,
-    to_result,
-)
+from annotation.codebooks.answers import parse_result
 from annotation.codebooks.changes import (
     Comparison,
     MigrationError,
@@ -26,6 +17,16 @@ from annotation.codebooks.interface import instructions, label_config
 from annotation.codebooks.loader import load, migration_block, shipped
 from annotation.codebooks.migration import Left, Migrated, Migration, migrate, migrate_through
 from annotation.codebooks.model import Codebook, CodebookError, Measurable, Pass, Question, Value
+from annotation.codebooks.parsed import (
+    EDGE_TOLERANCE_US,
+    InvalidAnnotation,
+    ParsedAnnotation,
+    ParsedClipLabel,
+    ParsedCue,
+    ParsedSegment,
+    ParsedText,
+)
+from annotation.codebooks.results import to_result
 
 __all__ = [
     "EDGE_TOLERANCE_US",
@@ -43,6 +44,7 @@ __all__ = [
     "ParsedClipLabel",
     "ParsedCue",
     "ParsedSegment",
+    "ParsedText",
     "Pass",
     "Question",
     "Value",

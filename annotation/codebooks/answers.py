@@ -1,88 +1,58 @@
-"""Raters' answers: from Label Studio's result to checked values, and back.
+"""Raters' answers: from Label Studio's result to checked values.
 
 Label Studio stores any label and any time that it is sent, so everything is checked here against
-the codebook. Times come as seconds on the waveform; the one convention is: microseconds are the
-decimal number of seconds times a million, rounded half up, and nothing else is rounded.
+the codebook. `annotation.codebooks.times` has the convention for times, `results` the way back.
 """
 
 from __future__ import annotations
 
-import hashlib
-import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from decimal import ROUND_HALF_UP, Decimal
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
 from typing import Any
 
-from annotation.codebooks.interface import SEGMENT, control_name, target
-from annotation.codebooks.model import Codebook, Pass, Question
-
-EDGE_TOLERANCE_US = 20_834
-"""Half a frame at 24 frames per second, rounded up. A segment that leaves the recording by no
-more is cut at its edge, because sound and picture of one file end up to that far apart; two
-segments that may not overlap but do by no more are made to touch."""
-
-
-class InvalidAnnotation(ValueError):
-    """The answer does not fit the codebook; the rater must change it.
-
-    The message says so in sentences for the rater; `problems` holds them one by one.
-    """
-
-    def __init__(self, problems: Sequence[str]) -> None:
-        self.problems = tuple(problems)
-        super().__init__(" ".join(self.problems))
-
-
-@dataclass(frozen=True, slots=True)
-class ParsedCue:
-    """One ticked answer about a segment; the modality is the question's id."""
-
-    modality: str
-    cue: str
-
-
-@dataclass(frozen=True, slots=True)
-class ParsedSegment:
-    """A marked stretch [start_us, end_us) on the recording's clock, microseconds.
-
-    `certainty` is the codebook's number, or None where it was not asked or not given.
-    """
-
-    start_us: int
-    end_us: int
-    label: str
-    certainty: int | None = None
-    cues: tuple[ParsedCue, ...] = ()
-    note: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class ParsedClipLabel:
-    """One answer about the whole clip: the question's id and the value's id (or a free text).
-
-    `confidence` is the certainty that the rater gave for this question, if asked.
-    """
-
-    scale: str
-    value: str
-    confidence: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class ParsedAnnotation:
-    """Everything one rater said in one pass; segments in time order."""
-
-    segments: tuple[ParsedSegment, ...] = ()
-    clip_labels: tuple[ParsedClipLabel, ...] = ()
+from annotation.codebooks.interface import SEGMENT, control_name, each_name
+from annotation.codebooks.model import PAIR, Codebook, Pass, Question, number_text
+from annotation.codebooks.parsed import (
+    EDGE_TOLERANCE_US,
+    InvalidAnnotation,
+    ParsedAnnotation,
+    ParsedClipLabel,
+    ParsedCue,
+    ParsedSegment,
+    ParsedText,
+)
+from annotation.codebooks.times import edge_us, seconds_us, ticks_us
 
 
 @dataclass(slots=True)
-class _Region:
-    start: Any = None
-    end: Any = None
-    labels: list[str] = field(default_factory=list)
+class _Given:
+    """The answers of one region or of the clip; `each` by (question, chosen answer)."""
+
     answers: dict[str, list[str]] = field(default_factory=dict)
+    each: dict[tuple[str, str], list[str]] = field(default_factory=dict)
+
+    def add(self, name: tuple[str, str], values: list[str]) -> None:
+        """Add an answer; `name` is the question and, for what is asked of each, the answer."""
+        if name[1]:
+            self.each.setdefault(name, []).extend(values)
+        else:
+            self.answers.setdefault(name[0], []).extend(values)
+
+
+@dataclass(slots=True)
+class _Region(_Given):
+    span: Mapping[str, Any] | None = None
+    labels: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class _Chosen:
+    """One checked answer, with what was asked about it."""
+
+    value: str
+    confidence: float | None = None
+    grade: str = ""
 
 
 def parse_result(
@@ -111,79 +81,59 @@ def parse_result(
     return annotation
 
 
-def to_result(
-    codebook: Codebook, pass_id: str, annotation: ParsedAnnotation, duration_us: int
-) -> list[dict[str, Any]]:
-    """The Label Studio result that `parse_result` reads back as `annotation`.
-
-    For pre-labels and for labels made elsewhere. Raises KeyError for a pass or question that the
-    codebook lacks; values are not checked.
-    """
-    part = codebook.pass_(pass_id)
-    if part.unit == "segment":
-        return [
-            item
-            for index, segment in enumerate(annotation.segments)
-            for item in _segment_result(part, segment, index, duration_us)
-        ]
-    answers: dict[str, list[str]] = {}
-    for label in annotation.clip_labels:
-        answers.setdefault(label.scale, []).append(label.value)
-        certainty = part.certainty_about(label.scale)
-        if certainty is not None and label.confidence is not None:
-            answers[certainty.id] = [str(label.confidence)]
-    return [
-        {"id": _region_id(name, index), **_answer(part.question(name), part, values)}
-        for index, (name, values) in enumerate(answers.items())
-    ]
-
-
 def _collect(
     part: Pass, result: Iterable[Mapping[str, Any]], problems: list[str]
-) -> tuple[list[_Region], dict[str, list[str]]]:
+) -> tuple[list[_Region], _Given]:
     """Sort the result's items into regions (items that share an id) and clip-level answers."""
     regions: dict[str, _Region] = {}
-    clip: dict[str, list[str]] = {}
-    questions = {control_name(question): question.id for question in part.questions}
+    clip = _Given()
+    names = _names(part)
     for item in result:
-        source, value = item.get("from_name"), item.get("value")
+        source, value = str(item.get("from_name")), item.get("value")
         if not isinstance(value, Mapping):
             problems.append(f"A part of the answer ({source!r}) has no value; please answer again.")
             continue
-        given = _given(value)
-        if part.unit == "segment" and source == SEGMENT:
-            region = regions.setdefault(str(item.get("id")), _Region())
-            region.start, region.end = value.get("start"), value.get("end")
-            region.labels += given
-        elif source not in questions:
+        is_label = part.unit == "segment" and source == SEGMENT
+        if not is_label and source not in names:
             problems.append(
                 f"The answer holds {source!r}, which this task does not ask; please reload the "
                 "page and answer again."
             )
-        elif part.unit == "segment":
-            region = regions.setdefault(str(item.get("id")), _Region())
-            if region.start is None:
-                region.start, region.end = value.get("start"), value.get("end")
-            region.answers.setdefault(questions[source], []).extend(given)
+            continue
+        if part.unit != "segment":
+            clip.add(names[source], _given(value))
+            continue
+        region = regions.setdefault(str(item.get("id")), _Region())
+        if is_label or region.span is None:
+            region.span = value
+        if is_label:
+            region.labels += _given(value)
         else:
-            clip.setdefault(questions[source], []).extend(given)
+            region.add(names[source], _given(value))
     return list(regions.values()), clip
 
 
+def _names(part: Pass) -> dict[str, tuple[str, str]]:
+    """What each name in the interface asks: a question, or something about one answer to it."""
+    names: dict[str, tuple[str, str]] = {}
+    for question in part.questions:
+        names[control_name(question)] = (question.id, "")
+        if question.each is not None:
+            names |= {each_name(question, v.id): (question.id, v.id) for v in question.values}
+    return names
+
+
 def _given(value: Mapping[str, Any]) -> list[str]:
-    for key in ("labels", "choices", "text"):
+    if "number" in value:
+        number = value["number"]
+        whole_or_not = isinstance(number, int | float) and not isinstance(number, bool)
+        exact = Decimal(repr(number)) if whole_or_not else Decimal("NaN")
+        return [number_text(exact) if exact.is_finite() else str(number)]
+    for key in ("labels", "timelinelabels", "choices", "text"):
         if key in value:
             found = value[key]
             return [str(x) for x in (found if isinstance(found, list) else [found])]
     return []
-
-
-def _microseconds(seconds: Any) -> int | None:
-    if isinstance(seconds, bool) or not isinstance(seconds, int | float):
-        return None
-    if not math.isfinite(seconds):
-        return None
-    return int((Decimal(repr(seconds)) * 1_000_000).quantize(Decimal(1), ROUND_HALF_UP))
 
 
 def _clock(us: int) -> str:
@@ -191,16 +141,32 @@ def _clock(us: int) -> str:
     return f"{minutes}:{rest // 1_000_000:02d}.{rest % 1_000_000 // 1000:03d}"
 
 
+def _times(part: Pass, region: _Region) -> tuple[int, int] | None:
+    """Start and end in microseconds, None where they are missing or no numbers."""
+    span = region.span or {}
+    if part.timeline == "ticks":
+        ranges = span.get("ranges")
+        if not isinstance(ranges, list) or len(ranges) != 1 or not isinstance(ranges[0], Mapping):
+            return None
+        return ticks_us(ranges[0].get("start"), ranges[0].get("end"), part.ticks_per_second)
+    start, end = seconds_us(span.get("start")), seconds_us(span.get("end"))
+    return None if start is None or end is None else (start, end)
+
+
 def _segment(
     part: Pass, region: _Region, duration_us: int, problems: list[str]
 ) -> ParsedSegment | None:
-    start, end = _microseconds(region.start), _microseconds(region.end)
-    if start is None or end is None:
+    times = _times(part, region)
+    if times is None:
         problems.append("A segment has no beginning or no end; please delete it and draw it anew.")
         return None
+    start, end = times
     name = f"The segment from {_clock(start)} to {_clock(end)}"
     before = len(problems)
-    if start < -EDGE_TOLERANCE_US or end > duration_us + EDGE_TOLERANCE_US:
+    tolerance = EDGE_TOLERANCE_US
+    if part.timeline == "ticks":  # the last tick may reach beyond the recording's end
+        tolerance = max(tolerance, edge_us(1, part.ticks_per_second))
+    if start < -tolerance or end > duration_us + tolerance:
         problems.append(f"{name} leaves the recording, which ends at {_clock(duration_us)}.")
     start, end = max(start, 0), min(end, duration_us)
     if end <= start:
@@ -212,22 +178,30 @@ def _segment(
         )
     label = _label(part, region, name, problems)
     answers = {
-        question.id: _checked(question, region.answers.get(question.id, []), name, problems)
-        for question in part.questions
+        question.id: _checked(question, region, name, problems) for question in part.questions
     }
     if len(problems) > before:
         return None
+    return _described(part, ParsedSegment(start, end, label), answers)
+
+
+def _described(
+    part: Pass, segment: ParsedSegment, answers: Mapping[str, tuple[_Chosen, ...]]
+) -> ParsedSegment:
     certainty, note = None, ""
     cues: list[ParsedCue] = []
+    texts: list[ParsedText] = []
     for question in part.questions:
-        values = answers[question.id]
-        if question.role == "certainty" and values:
-            certainty = int(values[0])
+        chosen = answers[question.id]
+        if question.role == "certainty" and chosen:
+            certainty = int(chosen[0].value)
         elif question.role == "note":
-            note = "\n".join(values)
+            note = "\n".join(each.value for each in chosen)
+        elif question.role == "description":
+            texts += [ParsedText(question.id, each.value) for each in chosen]
         elif question.role == "cue":
-            cues += [ParsedCue(question.id, value) for value in values]
-    return ParsedSegment(start, end, label, certainty, tuple(cues), note)
+            cues += [ParsedCue(question.id, c.value, c.confidence, c.grade) for c in chosen]
+    return replace(segment, certainty=certainty, cues=tuple(cues), note=note, texts=tuple(texts))
 
 
 def _label(part: Pass, region: _Region, name: str, problems: list[str]) -> str:
@@ -245,26 +219,64 @@ def _label(part: Pass, region: _Region, name: str, problems: list[str]) -> str:
 
 
 def _checked(
+    question: Question, region: _Given, name: str, problems: list[str]
+) -> tuple[_Chosen, ...]:
+    """The answers to one question in the codebook's order, each once; () for none."""
+    values = _values(question, region.answers.get(question.id, []), name, problems)
+    if question.each is None:
+        return tuple(_Chosen(value) for value in values)
+    titles = {value.id: value.title for value in question.values}
+    chosen: list[_Chosen] = []
+    for value in values:
+        given = region.each.get((question.id, value), [])
+        about = f"{name}, at “{titles[value]}”,"
+        found = _values(question.each, given, about, problems)
+        if not found:
+            chosen.append(_Chosen(value))
+        elif question.each.kind == "rating":
+            chosen.append(_Chosen(value, confidence=float(found[0])))
+        else:
+            chosen.append(_Chosen(value, grade=found[0]))
+    return tuple(chosen)
+
+
+def _values(
     question: Question, given: Sequence[str], name: str, problems: list[str]
 ) -> tuple[str, ...]:
-    """The answers to one question in the codebook's order, each once; () for none."""
+    """The values of one answer, checked, in the codebook's order."""
+    if question.required and not [text for text in given if text.strip()]:
+        problems.append(f"{name} lacks an answer to “{question.title}”.")
     if question.kind == "text":
-        texts = tuple(text.strip() for text in given if text.strip())
-        if question.required and not texts:
-            problems.append(f"{name} lacks an answer to “{question.title}”.")
-        return texts
-    unknown = sorted(set(given) - set(question.value_ids))
+        return tuple(text.strip() for text in given if text.strip())
+    allowed = question.value_names or question.points
+    unknown = sorted(set(given) - set(allowed))
     if unknown:
         problems.append(
             f"{name} answers “{question.title}” with {', '.join(map(repr, unknown))}, which the "
             "codebook does not know; please choose again."
         )
-    chosen = tuple(value for value in question.value_ids if value in given)
+    chosen = tuple(value for value in allowed if value in given)
+    if question.kind == "compound":
+        return _compound(question, chosen, name, problems)
     if question.kind != "multiple" and len(chosen) > 1:
         problems.append(f"{name} has several answers to “{question.title}”; please choose one.")
-    if question.required and not given:
-        problems.append(f"{name} lacks an answer to “{question.title}”.")
     return chosen
+
+
+def _compound(
+    question: Question, chosen: tuple[str, ...], name: str, problems: list[str]
+) -> tuple[str, ...]:
+    if not chosen:
+        return ()
+    answer = PAIR.join(chosen)
+    if answer not in question.value_ids:
+        titles = {value.id: value.title for value in question.values}
+        named = " and ".join(titles[value] for value in chosen)
+        problems.append(
+            f"{name} answers “{question.title}” with {named}; please choose one, or two that the "
+            "codebook lets blend."
+        )
+    return (answer,)
 
 
 def _without_overlaps(
@@ -289,21 +301,15 @@ def _without_overlaps(
                 )
                 current = None
             else:
-                current = ParsedSegment(
-                    earlier.end_us, current.end_us, current.label, current.certainty,
-                    current.cues, current.note,
-                )  # fmt: skip
+                current = replace(current, start_us=earlier.end_us)
         if current is not None:
             kept.append(current)
     return tuple(kept)
 
 
-def _clip_labels(
-    part: Pass, given: Mapping[str, list[str]], problems: list[str]
-) -> tuple[ParsedClipLabel, ...]:
+def _clip_labels(part: Pass, given: _Given, problems: list[str]) -> tuple[ParsedClipLabel, ...]:
     answers = {
-        question.id: _checked(question, given.get(question.id, []), "The clip", problems)
-        for question in part.questions
+        question.id: _checked(question, given, "The clip", problems) for question in part.questions
     }
     labels: list[ParsedClipLabel] = []
     for question in part.questions:
@@ -311,50 +317,7 @@ def _clip_labels(
             continue
         about = part.certainty_about(question.id)
         sure = answers[about.id] if about is not None else ()
-        confidence = int(sure[0]) if sure else None
-        labels += [ParsedClipLabel(question.id, v, confidence) for v in answers[question.id]]
+        for chosen in answers[question.id]:
+            confidence = float(sure[0].value) if sure else chosen.confidence
+            labels.append(ParsedClipLabel(question.id, chosen.value, confidence, chosen.grade))
     return tuple(labels)
-
-
-def _segment_result(
-    part: Pass, segment: ParsedSegment, index: int, duration_us: int
-) -> list[dict[str, Any]]:
-    span = {"start": segment.start_us / 1e6, "end": segment.end_us / 1e6, "channel": 0}
-    shared = {
-        "id": _region_id(f"{segment.start_us}-{segment.end_us}-{segment.label}", index),
-        "original_length": duration_us / 1e6,
-    }
-    items = [
-        {
-            **shared,
-            "from_name": SEGMENT,
-            "to_name": target(part),
-            "type": "labels",
-            "value": {**span, "labels": [segment.label]},
-        }
-    ]
-    for question in part.questions:
-        values = [cue.cue for cue in segment.cues if cue.modality == question.id]
-        if question.role == "certainty" and segment.certainty is not None:
-            values = [str(segment.certainty)]
-        elif question.role == "note" and segment.note:
-            values = [segment.note]
-        if values:
-            answer = _answer(question, part, values)
-            items.append({**shared, **answer, "value": {**span, **answer["value"]}})
-    return items
-
-
-def _answer(question: Question, part: Pass, values: list[str]) -> dict[str, Any]:
-    text = question.kind == "text"
-    return {
-        "from_name": control_name(question),
-        "to_name": target(part),
-        "type": "textarea" if text else "choices",
-        "value": {"text" if text else "choices": values},
-    }
-
-
-def _region_id(text: str, index: int) -> str:
-    """A short id that is the same for the same answer, so that sending twice changes nothing."""
-    return hashlib.sha256(f"{index}:{text}".encode()).hexdigest()[:10]

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from annotation.codebooks.migration import Fate, Migration, PassChange, Target
-from annotation.codebooks.model import Codebook, Pass, Question, Rule
+from annotation.codebooks.model import PAIR, Codebook, Pass, Question, Rule
 
 _FATES: Mapping[str, Fate] = {
     "rename": "renamed", "merge": "merged", "split": "split", "drop": "dropped",
@@ -176,6 +176,7 @@ class _Reading:
             answers=answers,
             certainty=_certainties(part),
             joined=merged,
+            note=next((each.id for each in part.questions if each.role == "note"), ""),
             order=_order(there),
         )
 
@@ -306,7 +307,23 @@ def _incompatible(old: Question, new: Question) -> str:
         return f"its role was {old.role!r} and is {new.role!r}"
     if old.about != new.about:
         return "it is about another question now"
+    if old.kind == "rating" and set(old.points) - set(new.points):
+        return f"it went from {old.points[0]} to {old.points[-1]} in steps of {old.step}"
+    if old.kind == "compound":
+        kept = [pair for pair in old.allowed_pairs if set(pair) <= set(new.value_names)]
+        if any(PAIR.join(sorted(p)) not in _pairs(new) for p in kept):
+            return "pairs that could be chosen no longer can"
+    if old.each is not None and (
+        new.each is None
+        or old.each.kind != new.each.kind
+        or set(old.each.value_ids) - set(new.each.value_ids)
+    ):
+        return "what it asks about each answer is no longer asked so"
     return ""
+
+
+def _pairs(question: Question) -> set[str]:
+    return {PAIR.join(sorted(pair)) for pair in question.allowed_pairs}
 
 
 def _certainties(part: Pass) -> dict[str, str]:

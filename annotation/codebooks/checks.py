@@ -7,12 +7,19 @@ all problems at once; a part of the wrong shape is left to the schema.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 Where = tuple[str | int, ...]
 Problem = tuple[Where, str]
 
 GROUNDS = {"the light page": "#ffffff", "the dark page": "#16181d"}
+_OF_SEGMENTS = (
+    "labels", "overlap", "minimum_duration_ms", "candidates", "timeline", "ticks_per_second",
+)  # fmt: skip
+_FIXED = ("exclusive", "multiple", "ordinal", "compound")
+MOST_POINTS = 1001
 MINIMUM_CONTRAST = 3.0  # WCAG 2.1, success criterion 1.4.11, for parts that carry meaning
 
 
@@ -62,11 +69,16 @@ def _pass_problems(part: dict[str, Any], where: Where) -> Iterator[Problem]:
         if "overlap" not in part:
             yield where, "A segment pass must say under 'overlap' whether segments may overlap."
     elif part.get("unit") == "clip":
-        for name in ("labels", "overlap", "minimum_duration_ms", "candidates"):
+        for name in _OF_SEGMENTS:
             if name in part:
                 yield (*where, name), f"A clip pass has no segments, so {name!r} has no meaning."
         if not questions:
             yield where, "A clip pass needs 'questions': what is asked about the clip?"
+    if "ticks_per_second" in part and part.get("timeline") != "ticks":
+        yield (
+            (*where, "ticks_per_second"),
+            "Only a pass with 'timeline: ticks' has ticks; add that, or leave this out.",
+        )
     known = {str(label.get("id")) for label in labels if isinstance(label, dict)}
     if labels and part.get("candidates", "") not in {"", *known}:
         yield (*where, "candidates"), "'candidates' must be the id of one of this pass's labels."
@@ -96,14 +108,15 @@ def _question_problems(
     question: dict[str, Any], where: Where, unit: Any, siblings: list[Any]
 ) -> Iterator[Problem]:
     values, kind, role = _list(question, "values"), question.get("kind"), question.get("role")
-    if kind == "text" and "values" in question:
-        yield (*where, "values"), "A text question has no values; leave them out."
-    if kind in ("exclusive", "multiple", "ordinal") and "values" not in question:
+    if kind in ("text", "rating") and "values" in question:
+        yield (*where, "values"), f"A question of kind {kind!r} has no values; leave them out."
+    if kind in _FIXED and "values" not in question:
         yield where, "A question with fixed answers needs 'values'."
-    if (kind == "text") != (role == "note"):
-        yield where, "Free text is a note: 'kind: text' and 'role: note' belong together."
-    if role == "cue" and kind != "multiple":
-        yield where, "Several cues can occur at once; a cue question is of kind 'multiple'."
+    if (kind == "text") != (role in ("note", "description")):
+        yield (
+            where,
+            "Free text is a note or a description: 'kind: text' goes with one of these roles only.",
+        )
     if role == "cue" and unit == "clip":
         yield where, "Cues are noted per segment; in a clip pass ask a question of role 'label'."
     if role == "label" and unit == "segment":
@@ -112,7 +125,10 @@ def _question_problems(
             "In a segment pass the labels are the segments'; use role 'cue' or 'certainty'.",
         )
     if unit == "segment" and "role" not in question:
-        yield where, "A question about segments needs a 'role': certainty, cue or note."
+        yield where, "A question about segments needs a 'role': certainty, cue, note, description."
+    yield from rating_problems(question, where)
+    yield from _compound_problems(question, where)
+    yield from _each_problems(question, where)
     if role == "certainty":
         if kind != "ordinal":
             yield where, "A certainty is of kind 'ordinal'."
@@ -125,6 +141,74 @@ def _question_problems(
         yield (*where, "about"), f"There is no question {question['about']!r} in this pass."
     yield from _repeated(values, (*where, "values"), "value")
     yield from _repeated(values, (*where, "values"), "value", "title")
+
+
+def rating_problems(question: dict[str, Any], where: Where) -> Iterator[Problem]:
+    """A rating has bounds and steps that fit between them; nothing else has them."""
+    given = [n for n in ("minimum", "maximum", "step", "low", "high") if n in question]
+    if question.get("kind") != "rating":
+        for name in given:
+            yield (*where, name), f"Only a rating has a {name!r}; leave it out."
+        return
+    bounds = [question.get(name) for name in ("minimum", "maximum", "step")]
+    if not all(isinstance(b, int | float) and not isinstance(b, bool) for b in bounds):
+        yield where, "A rating needs the numbers 'minimum', 'maximum' and 'step'."
+        return
+    low, high, step = (Decimal(str(bound)) for bound in bounds)
+    if not all(bound.is_finite() for bound in (low, high, step)) or low >= high or step <= 0:
+        yield where, "A rating's 'minimum' must lie below its 'maximum', and its 'step' above 0."
+    elif (high - low) % step:
+        yield (*where, "step"), f"Steps of {step} do not lead from {low} to {high}."
+    elif (high - low) / step >= MOST_POINTS:
+        yield (*where, "step"), f"A rating has at most {MOST_POINTS} points; take larger steps."
+
+
+def _compound_problems(question: dict[str, Any], where: Where) -> Iterator[Problem]:
+    if "pairs" not in question:
+        return
+    if question.get("kind") != "compound":
+        yield (*where, "pairs"), "Only a question of kind 'compound' has 'pairs'; leave them out."
+        return
+    known = {str(v.get("id")) for v in _list(question, "values") if isinstance(v, dict)}
+    seen: set[frozenset[str]] = set()
+    for index, pair in enumerate(_list(question, "pairs")):
+        parts = frozenset(map(str, pair)) if isinstance(pair, list) else frozenset()
+        place = (*where, "pairs", index)
+        for missing in sorted(parts - known):
+            yield place, f"There is no value {missing!r} to make a pair of."
+        if len(parts) == 1:
+            yield place, "A pair needs two different values."
+        elif parts in seen:
+            yield place, "This pair stands here a second time; keep one of them."
+        seen.add(parts)
+
+
+def _each_problems(question: dict[str, Any], where: Where) -> Iterator[Problem]:
+    each = question.get("each")
+    if not isinstance(each, dict):
+        return
+    place = (*where, "each")
+    if question.get("kind") != "multiple":
+        yield place, "Only a question of kind 'multiple' can ask about 'each' answer."
+    values = _list(each, "values")
+    if each.get("kind") == "ordinal" and "values" not in each:
+        yield place, "An ordinal needs 'values'."
+    if each.get("kind") == "rating" and "values" in each:
+        yield (*place, "values"), "A rating has no values; leave them out."
+    for index, value in enumerate(values):
+        if isinstance(value, dict) and "hotkey" in value:
+            yield (
+                (*place, "values", index, "hotkey"),
+                "What is asked about each answer stands there several times, so it has no keys.",
+            )
+    yield from _repeated(values, (*place, "values"), "value")
+    yield from _repeated(values, (*place, "values"), "value", "title")
+    yield from rating_problems(each, place)
+
+
+def ticks_rate(written: int | str) -> Fraction:
+    """Read `ticks_per_second`: a whole number or a fraction such as "30000/1001"."""
+    return Fraction(written)
 
 
 def _role_problems(questions: list[Any], where: Where, unit: Any) -> Iterator[Problem]:

@@ -2,11 +2,13 @@
 
 A clip pass shows the video and its questions. A segment pass shows the video with the waveform
 below it, moved together; segments are drawn on the waveform, which counts in seconds, so that no
-frame number is involved (every proxy has a sound track). Questions about a segment appear when it
-is selected.
+frame number is involved (every proxy has a sound track). Where the sound says nothing, a pass may
+ask for a line of ticks instead. Questions about a segment appear when it is selected; what is asked
+about each chosen answer appears when that answer is chosen.
 
-The task's data hold one thing, `video`: an opaque address. File name, prompt, participant and
-expected response are not in the interface because they are not in the task.
+The task's data hold `video`, an opaque address, and for a pass that asks for it `transcript`, what
+is said. File name, prompt, participant and expected response are not in the interface because they
+are not in the task.
 """
 
 from __future__ import annotations
@@ -16,28 +18,56 @@ from xml.etree import ElementTree as Xml
 
 from annotation.codebooks.model import Codebook, Pass, Question, Value
 
-VIDEO, AUDIO, SEGMENT = "video", "audio", "segment"
+VIDEO, AUDIO, SEGMENT, TRANSCRIPT = "video", "audio", "segment", "transcript"
 """Names of the interface's parts; a result names the part that it comes from and belongs to."""
+MOST_IN_A_ROW = 21
+"""A rating of more points than this is a slider; up to it, one button for each point.
+
+A slider that was not moved looks like an answer in the middle and is none; buttons cannot mislead.
+"""
 
 
 def target(part: Pass) -> str:
     """What the answers of a pass are attached to: the name of the media part."""
-    return AUDIO if part.unit == "segment" else VIDEO
+    return AUDIO if part.unit == "segment" and part.timeline == "waveform" else VIDEO
 
 
 def control_name(question: Question) -> str:
     """The question's name in the interface and in results: its id, unless a part is called so."""
-    return f"{question.id}_question" if question.id in (VIDEO, AUDIO, SEGMENT) else question.id
+    taken = question.id in (VIDEO, AUDIO, SEGMENT, TRANSCRIPT)
+    return f"{question.id}_question" if taken else question.id
 
 
-def label_config(codebook: Codebook, pass_id: str) -> str:
-    """Label Studio's XML for one pass. Raises KeyError for a pass that the codebook lacks."""
+def each_name(question: Question, value: str) -> str:
+    """The name of what is asked about one chosen answer. No id can hold the colon."""
+    return f"{control_name(question)}:{value}"
+
+
+def is_slider(question: Question) -> bool:
+    """Whether a rating is shown as a slider."""
+    return question.kind == "rating" and len(question.points) > MOST_IN_A_ROW
+
+
+def label_config(codebook: Codebook, pass_id: str, *, transcript: bool = False) -> str:
+    """Label Studio's XML for one pass. Raises KeyError for a pass that the codebook lacks.
+
+    `transcript` says that the tasks hold what is said; it is shown only if the pass asks for it.
+    """
     part = codebook.pass_(pass_id)
     view = Xml.Element("View")
     Xml.SubElement(view, "Header", value=part.title)
+    stage = view
+    if transcript and part.transcript:
+        row = Xml.SubElement(view, "View", style="display: flex; gap: 1em; align-items: flex-start")
+        stage = Xml.SubElement(row, "View", style="flex: 3; min-width: 0")
+        _add_transcript(Xml.SubElement(row, "View", style="flex: 2; min-width: 0"))
     # Low enough for the questions to stay in sight below the picture.
     height = "340" if part.unit == "segment" else "440"
-    Xml.SubElement(view, "Video", name=VIDEO, value="$video", sync="media", height=height)
+    video = {"name": VIDEO, "value": "$video", "sync": "media", "height": height}
+    if part.unit == "segment" and part.timeline == "ticks":
+        video |= {"frameRate": _rate_text(part), "timelineHeight": "96"}
+        del video["sync"]
+    Xml.SubElement(stage, "Video", video)
     if part.unit == "segment":
         _add_timeline(view, part)
     for question in part.questions:
@@ -47,7 +77,7 @@ def label_config(codebook: Codebook, pass_id: str) -> str:
 
 
 def instructions(codebook: Codebook, pass_id: str) -> str:
-    """The pass's instructions, labels and examples as HTML for the rater."""
+    """The pass's instructions, labels, questions and examples as HTML for the rater."""
     part = codebook.pass_(pass_id)
     lines = [f"<h2>{escape(part.title)}</h2>"]
     lines += [f"<p>{escape(text)}</p>" for text in part.instructions.split("\n\n")]
@@ -58,8 +88,7 @@ def instructions(codebook: Codebook, pass_id: str) -> str:
         lines.append("</dl>")
     for question in part.questions:
         lines.append(f"<h3>{escape(question.title)}</h3>")
-        if question.hint:
-            lines.append(f"<p>{escape(question.hint)}</p>")
+        lines += [f"<p>{escape(text)}</p>" for text in _explained(question)]
         hinted = [value for value in question.values if value.hint]
         if hinted:
             rows = "".join(f"<li>{escape(v.title)}: {escape(v.hint)}</li>" for v in hinted)
@@ -69,16 +98,61 @@ def instructions(codebook: Codebook, pass_id: str) -> str:
     return "\n".join(lines)
 
 
+def _explained(question: Question) -> list[str]:
+    """What a rater must know of a question besides its title and answers."""
+    said = [question.hint] if question.hint else []
+    if question.kind == "rating":
+        said.append(_ends(question))
+    if question.kind == "compound":
+        said.append(_blend(question))
+    if question.each is not None:
+        said.append(f"For each answer that you choose: {question.each.title}")
+        if question.each.kind == "rating":
+            said.append(_ends(question.each))
+    return said
+
+
+def _ends(question: Question) -> str:
+    low, high = question.points[0], question.points[-1]
+    return (
+        f"From {low}{f' ({question.low})' if question.low else ''} "
+        f"to {high}{f' ({question.high})' if question.high else ''}."
+    )
+
+
+def _blend(question: Question) -> str:
+    if not question.pairs:
+        return "Choose one, or the two that blend."
+    titles = {value.id: value.title for value in question.values}
+    pairs = "; ".join(f"{titles[a]} and {titles[b]}" for a, b in question.allowed_pairs)
+    return f"Choose one, or two that blend: {pairs}."
+
+
+def _rate_text(part: Pass) -> str:
+    rate = part.ticks_per_second
+    return str(rate.numerator) if rate.denominator == 1 else f"{float(rate):.10g}"
+
+
+def _add_transcript(box: Xml.Element) -> None:
+    Xml.SubElement(box, "Header", value="What is said", size="5")
+    Xml.SubElement(
+        box, "Paragraphs", name=TRANSCRIPT, value=f"${TRANSCRIPT}", layout="dialogue",
+        nameKey="at", textKey="text",
+    )  # fmt: skip
+
+
 def _add_timeline(view: Xml.Element, part: Pass) -> None:
-    labels = Xml.SubElement(view, "Labels", name=SEGMENT, toName=AUDIO, choice="single")
+    tag = "Labels" if part.timeline == "waveform" else "TimelineLabels"
+    labels = Xml.SubElement(view, tag, name=SEGMENT, toName=target(part), choice="single")
     for label in part.labels:
         attributes = _shown(label)
         attributes["background"] = label.colour
         Xml.SubElement(labels, "Label", attributes)
-    Xml.SubElement(
-        view, "Audio", name=AUDIO, value="$video", sync="media", height="120",
-        zoom="true", speed="true", volume="true", hotkey="space",
-    )  # fmt: skip
+    if part.timeline == "waveform":
+        Xml.SubElement(
+            view, "Audio", name=AUDIO, value="$video", sync="media", height="120",
+            zoom="true", speed="true", volume="true", hotkey="space",
+        )  # fmt: skip
 
 
 def _add_question(view: Xml.Element, part: Pass, question: Question) -> None:
@@ -86,18 +160,41 @@ def _add_question(view: Xml.Element, part: Pass, question: Question) -> None:
     box = Xml.SubElement(view, "View", {"visibleWhen": "region-selected"} if per_segment else {})
     title = question.title if question.required else f"{question.title} (if any)"
     Xml.SubElement(box, "Header", value=title, size="5")
-    if question.hint:
-        Xml.SubElement(box, "Header", value=question.hint, size="6")
+    for text in _explained(question):
+        Xml.SubElement(box, "Header", value=text, size="6")
     common = {"name": control_name(question), "toName": target(part), **per_segment}
+    _add_control(box, question, common)
+    if question.each is None:
+        return
+    for value in question.values:
+        shown = {
+            "visibleWhen": "choice-selected",
+            "whenTagName": control_name(question),
+            "whenChoiceValue": value.title,
+        }
+        inner = Xml.SubElement(box, "View", shown)
+        Xml.SubElement(inner, "Header", value=f"{value.title}: {question.each.title}", size="6")
+        common = {"name": each_name(question, value.id), "toName": target(part), **per_segment}
+        _add_control(inner, question.each, common)
+
+
+def _add_control(box: Xml.Element, question: Question, common: dict[str, str]) -> None:
     if question.required:
         common["required"] = "true"
         common["requiredMessage"] = f"Please answer: {question.title}"
     if question.kind == "text":
-        Xml.SubElement(box, "TextArea", {**common, "rows": "2", "maxSubmissions": "1"})
+        rows = "3" if question.role == "description" else "2"
+        Xml.SubElement(box, "TextArea", {**common, "rows": rows, "maxSubmissions": "1"})
         return
-    choice = "multiple" if question.kind == "multiple" else "single-radio"
+    if is_slider(question):
+        bounds = {"min": question.minimum, "max": question.maximum, "step": question.step}
+        numbers = {name: f"{bound:f}" for name, bound in bounds.items()}
+        Xml.SubElement(box, "Number", {**common, **numbers, "slider": "true"})
+        return
+    several = question.kind in ("multiple", "compound")
+    choice = "multiple" if several else "single-radio"
     choices = Xml.SubElement(box, "Choices", {**common, "choice": choice, "showInline": "true"})
-    for value in question.values:
+    for value in question.values or tuple(Value(point, point) for point in question.points):
         Xml.SubElement(choices, "Choice", _shown(value))
 
 

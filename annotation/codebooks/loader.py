@@ -6,10 +6,11 @@ import functools
 import hashlib
 import json
 from collections.abc import Iterable, Iterator
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal
 
-from annotation.codebooks.checks import meaning_problems
+from annotation.codebooks.checks import meaning_problems, ticks_rate
 from annotation.codebooks.model import (
     Codebook,
     CodebookError,
@@ -67,6 +68,7 @@ _PATTERNS = {
     "about": "use the id of a question",
     "hotkey": "use one small letter or digit",
     "colour": "write it as '#rrggbb', in quotes",
+    "ticks_per_second": "write a whole number, or a fraction such as '30000/1001' in quotes",
 }
 
 
@@ -118,14 +120,26 @@ def _pass(part: dict[str, Any]) -> Pass:
         labels=_values(part.get("labels", ())),
         overlap=part.get("overlap", "allowed"),
         minimum_duration_us=1000 * part.get("minimum_duration_ms", 0),
-        questions=tuple(
-            Question(**{**question, "values": _values(question.get("values", ()))})
-            for question in part.get("questions", ())
-        ),
+        questions=tuple(_question(question) for question in part.get("questions", ())),
         note=part.get("note", ""),
         ours=part.get("ours", False),
         candidates=part.get("candidates", ""),
+        timeline=part.get("timeline", "waveform"),
+        ticks_per_second=ticks_rate(part.get("ticks_per_second", 10)),
+        transcript=part.get("transcript", False),
     )
+
+
+def _question(question: dict[str, Any]) -> Question:
+    ready: dict[str, Any] = {**question, "values": _values(question.get("values", ()))}
+    for name in ("minimum", "maximum", "step"):
+        if name in question:
+            ready[name] = Decimal(str(question[name]))
+    if "pairs" in question:
+        ready["pairs"] = tuple((str(a), str(b)) for a, b in question["pairs"])
+    if "each" in question:
+        ready["each"] = _question({"id": "each", "required": True, **question["each"]})
+    return Question(**ready)
 
 
 def _values(values: Iterable[dict[str, Any]]) -> tuple[Value, ...]:

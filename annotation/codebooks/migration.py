@@ -13,16 +13,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal, TypeAlias
 
-from annotation.codebooks.answers import (
+from annotation.codebooks.model import PAIR
+from annotation.codebooks.parsed import (
     ParsedAnnotation,
     ParsedClipLabel,
     ParsedCue,
     ParsedSegment,
+    ParsedText,
 )
 
 Fate: TypeAlias = Literal["kept", "renamed", "merged", "split", "dropped"]
-PAIR = "+"
-"""Joins the two parts of a compound answer: "anger+surprise"."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +52,10 @@ class Target:
 class PassChange:
     """What becomes of one old pass: its new id ("" if dropped), and of all that it asked.
 
-    `answers` is keyed by (old question, old answer); `certainty` maps what a certainty was about
-    (a question's id, "" for a segment) to the old question that asked for it; `joined` are
-    the new labels in which old ones were merged; `order` is the new codebook's order of answers.
+    `answers` is keyed by (old question, old answer). `certainty` maps what a certainty was about (a
+    question's id, "" for a segment) to the old question that asked for it. `joined` are the new
+    labels in which old ones were merged, `note` is the old question for a free note, `order` the
+    new codebook's order of answers.
     """
 
     to: str
@@ -64,6 +65,7 @@ class PassChange:
     answers: Mapping[tuple[str, str], Target] = field(default_factory=dict)
     certainty: Mapping[str, str] = field(default_factory=dict)
     joined: frozenset[str] = frozenset()
+    note: str = ""
     order: Mapping[str, int] = field(default_factory=dict)
 
 
@@ -192,6 +194,7 @@ def _one_of_two(first: ParsedSegment, second: ParsedSegment) -> ParsedSegment:
         certainty=min(given) if given else None,
         cues=tuple(dict.fromkeys((*first.cues, *second.cues))),
         note="\n".join(dict.fromkeys(notes)),
+        texts=tuple(dict.fromkeys((*first.texts, *second.texts))),
     )
 
 
@@ -228,7 +231,26 @@ class _Carrier:
             label=label,
             certainty=self._certainty("", segment.certainty, given, span),
             cues=self._in_order(cues),
+            note=self._note(segment.note, span),
+            texts=self._texts(segment.texts, span),
         )
+
+    def _note(self, note: str, span: tuple[int, int]) -> str:
+        asked = self._change.questions.get(self._change.note)
+        if note and asked is not None and asked.fate == "dropped":
+            self._drop(f"what was written under {self._change.note!r}", asked.reason, span)
+            return ""
+        return note
+
+    def _texts(self, texts: Sequence[ParsedText], span: tuple[int, int]) -> tuple[ParsedText, ...]:
+        kept: list[ParsedText] = []
+        for text in texts:
+            asked = self._change.questions[text.question]
+            if asked.fate == "dropped":
+                self._drop(f"what was written under {text.question!r}", asked.reason, span)
+            else:
+                kept.append(replace(text, question=asked.to))
+        return tuple(kept)
 
     def clip_labels(self, labels: Sequence[ParsedClipLabel]) -> tuple[ParsedClipLabel, ...]:
         """Give the clip's answers as the new version has them, each once."""

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from decimal import Decimal
+from fractions import Fraction
+from itertools import combinations
 from typing import Literal, TypeAlias
 
 Unit: TypeAlias = Literal["clip", "segment"]
-Kind: TypeAlias = Literal["exclusive", "multiple", "ordinal", "text"]
-Role: TypeAlias = Literal["label", "certainty", "cue", "note"]
+Kind: TypeAlias = Literal["exclusive", "multiple", "ordinal", "rating", "compound", "text"]
+Role: TypeAlias = Literal["label", "certainty", "cue", "note", "description"]
 Overlap: TypeAlias = Literal["forbidden", "different_labels", "allowed"]
+Timeline: TypeAlias = Literal["waveform", "ticks"]
+Scale: TypeAlias = Literal["nominal", "ordinal", "interval"]
+
+PAIR = "+"
+"""Joins the two parts of a compound answer: "anger+surprise". No id can hold it."""
 
 
 class CodebookError(ValueError):
@@ -43,10 +51,16 @@ class Value:
 class Question:
     """Something asked about a clip, or about each marked segment.
 
-    kind      exclusive: one answer; multiple: any number; ordinal: one, values in order; text.
+    kind      exclusive: one answer; multiple: any number; ordinal: one, values in order;
+              rating: a number from `minimum` to `maximum` in steps of `step`; compound: one value
+              or a pair of values, if `pairs` is not empty only one of those pairs; text.
     role      label: what the study is after; certainty: how sure the rater is; cue: what was
-              seen or heard, the question's id names the modality; note: free text.
+              seen or heard, the question's id names the modality; description: free text that is
+              part of the work, such as a clue with its reason; note: free text beside the work.
     about     for a certainty about a clip: the question that it qualifies; "" for all of them.
+    each      for several answers: what is asked about each chosen one. A rating is stored as the
+              answer's confidence, an ordinal as its grade (an intensity, say).
+    low, high what the two ends of a rating mean.
     """
 
     id: str
@@ -59,10 +73,19 @@ class Question:
     ours: bool = False
     required: bool = False
     values: tuple[Value, ...] = ()
+    minimum: Decimal = Decimal(0)
+    maximum: Decimal = Decimal(0)
+    step: Decimal = Decimal(1)
+    low: str = ""
+    high: str = ""
+    pairs: tuple[tuple[str, str], ...] = ()
+    each: Question | None = None
 
     @property
-    def scale(self) -> Literal["nominal", "ordinal"]:
+    def scale(self) -> Scale:
         """How the answers differ, in the terms of `annotation.agreement`."""
+        if self.kind == "rating":
+            return "interval"
         return "ordinal" if self.kind == "ordinal" else "nominal"
 
     @property
@@ -72,8 +95,32 @@ class Question:
 
     @property
     def value_ids(self) -> tuple[str, ...]:
-        """Ids of all answers that can be given, in the codebook's order."""
+        """All answers that can be given, in order: ids, numbers of a rating, pairs "a+b"."""
+        if self.kind == "rating":
+            return self.points
+        if self.kind == "compound":
+            return (*self.value_names, *(PAIR.join(pair) for pair in self.allowed_pairs))
         return self.value_names
+
+    @property
+    def points(self) -> tuple[str, ...]:
+        """The numbers of a rating, lowest first, without superfluous zeros: "-1", "-0.5", "0"."""
+        count = int((self.maximum - self.minimum) / self.step) + 1
+        return tuple(number_text(self.minimum + n * self.step) for n in range(count))
+
+    @property
+    def allowed_pairs(self) -> tuple[tuple[str, str], ...]:
+        """The pairs of a compound question, each in the codebook's order of its values."""
+        names = self.value_names
+        pairs = self.pairs or tuple(combinations(names, 2))
+        ordered = ((a, b) if names.index(a) < names.index(b) else (b, a) for a, b in pairs)
+        return tuple(sorted(ordered, key=lambda pair: (names.index(pair[0]), names.index(pair[1]))))
+
+
+def number_text(number: Decimal) -> str:
+    """Write a number without superfluous zeros and never as a power of ten."""
+    text = f"{number.normalize():f}"
+    return "0" if text == "-0" else text
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +141,9 @@ class Pass:
                          different labels, or freely.
     minimum_duration_us  a shorter segment is taken for a slip of the mouse.
     questions            about the clip, or about each segment.
+    timeline             segments are drawn on the waveform, in seconds, or on a line of ticks.
+    ticks_per_second     how many, for a line of ticks.
+    transcript           whether what is said is shown beside, where the recording has it.
     """
 
     id: str
@@ -108,6 +158,9 @@ class Pass:
     note: str = ""
     ours: bool = False
     candidates: str = ""
+    timeline: Timeline = "waveform"
+    ticks_per_second: Fraction = Fraction(10)
+    transcript: bool = False
 
     @property
     def label_ids(self) -> tuple[str, ...]:
@@ -122,8 +175,14 @@ class Pass:
         raise KeyError(question_id)
 
     def certainty_about(self, question_id: str) -> Question | None:
-        """The question that asks how sure the rater is of another one's answer."""
+        """The question that asks how sure the rater is of another one's answer.
+
+        None where a rating of each answer asks for that already.
+        """
         general = None
+        each = self.question(question_id).each
+        if each is not None and each.kind == "rating":
+            return None
         for question in self.questions:
             if question.role == "certainty" and question.about == question_id:
                 return question
@@ -165,7 +224,8 @@ class Measurable:
 
     `name` is stable over versions: "segments:ah", "clip:emotion", "clip:behaviours:phone".
     segment labels       values ("none", label): marked or not at each moment.
-    exclusive, ordinal   values: the answers' ids.
+    exclusive, ordinal   values: the answers' ids; of a compound question, also its pairs.
+    rating               values: the numbers, on the interval scale.
     multiple             one per answer, values ("no", "yes"): ticked or not.
     """
 
@@ -174,7 +234,7 @@ class Measurable:
     unit: Unit
     source: str
     value: str
-    scale: Literal["nominal", "ordinal"]
+    scale: Scale
     values: tuple[str, ...]
     title: str
 

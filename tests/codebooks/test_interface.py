@@ -12,6 +12,7 @@ from annotation.codebooks.answers import (
     ParsedClipLabel,
     ParsedCue,
     ParsedSegment,
+    ParsedText,
 )
 
 PASSES = [(name, part.id) for name in sorted(shipped()) for part in load(shipped()[name]).passes]
@@ -43,6 +44,56 @@ ANSWERS = {
             ParsedSegment(500_000, 9_000_000, "enjoyment", 2),
         )
     ),
+    ("mafw", "clip"): ParsedAnnotation(
+        clip_labels=(
+            ParsedClipLabel("emotions", "anger", 0.9),
+            ParsedClipLabel("emotions", "surprise", 0.3),
+            ParsedClipLabel("blend", "anger+surprise"),
+            ParsedClipLabel("what_told", "The brows go up."),
+        )
+    ),
+    ("dimensional", "clip"): ParsedAnnotation(
+        clip_labels=(
+            ParsedClipLabel("valence", "-0.25", 2),
+            ParsedClipLabel("arousal", "1", 2),
+            ParsedClipLabel("dominance", "37", 2),
+        )
+    ),
+    ("dimensional", "segments"): ParsedAnnotation(
+        segments=(
+            ParsedSegment(
+                300_000,
+                1_200_000,
+                "state",
+                1,
+                (ParsedCue("valence", "0"), ParsedCue("arousal", "-0.75")),
+            ),
+        )
+    ),
+    ("clues", "units"): ParsedAnnotation(
+        segments=(
+            ParsedSegment(
+                40_000,
+                440_000,
+                "movement",
+                cues=(
+                    ParsedCue("action_units", "au1", grade="b"),
+                    ParsedCue("action_units", "au12", grade="e"),
+                ),
+                texts=(
+                    ParsedText("clue", "The inner brows go up."),
+                    ParsedText("reason", "The smile is kept up."),
+                ),
+            ),
+        )
+    ),
+    ("clues", "caption"): ParsedAnnotation(
+        clip_labels=(
+            ParsedClipLabel("face", "A smile."),
+            ParsedClipLabel("voice", "Low."),
+            ParsedClipLabel("reason", "Content; the smile says so."),
+        )
+    ),
 }
 
 
@@ -70,22 +121,38 @@ def test_what_is_sent_comes_back_the_same(name: str, pass_id: str) -> None:
 
 
 @pytest.mark.parametrize(("name", "pass_id"), PASSES)
-def test_the_task_is_only_an_opaque_video_and_answers_are_ids(name: str, pass_id: str) -> None:
+def test_the_interface_has_the_parts_its_pass_needs_and_answers_are_ids(
+    name: str, pass_id: str
+) -> None:
     part = load(shipped()[name]).pass_(pass_id)
     view = Xml.fromstring(label_config(load(shipped()[name]), pass_id))
-    variables = {e.get("value") for e in view.iter() if (e.get("value") or "").startswith("$")}
-    assert variables == {"$video"}
     names = [e.get("name") for e in view.iter() if e.get("name")]
     assert len(names) == len(set(names))
-    aliases = {e.get("alias") for e in view.iter("Label")}
-    assert aliases == set(part.label_ids)
-    if part.unit == "segment":
+    assert {e.get("alias") for e in view.iter("Label")} == set(part.label_ids)
+    if part.unit == "clip":
+        assert view.find("Audio") is None
+        assert {e.get("perRegion") for e in view.iter("Choices")} <= {None}
+        return
+    assert {e.get("perRegion") for e in view.iter("Choices")} == {"true"}
+    if part.timeline == "ticks":
+        assert view.find("Audio") is None
+        assert view.find("TimelineLabels").get("toName") == "video"  # type: ignore[union-attr]
+        assert view.find("Video").get("frameRate") == str(part.ticks_per_second)  # type: ignore[union-attr]
+    else:
         assert view.find("Labels").get("toName") == view.find("Audio").get("name")  # type: ignore[union-attr]
         assert view.find("Audio").get("sync") == view.find("Video").get("sync")  # type: ignore[union-attr]
-        assert {e.get("perRegion") for e in view.iter("Choices")} == {"true"}
-    else:
-        assert view.find("Audio") is None
-        assert {e.get("perRegion") for e in view.iter("Choices")} == {None}
+
+
+@pytest.mark.parametrize("transcript", [False, True])
+@pytest.mark.parametrize(("name", "pass_id"), PASSES)
+def test_nothing_but_the_clip_and_what_is_said_in_it_is_shown(
+    name: str, pass_id: str, transcript: bool
+) -> None:
+    part = load(shipped()[name]).pass_(pass_id)
+    view = Xml.fromstring(label_config(load(shipped()[name]), pass_id, transcript=transcript))
+    read = {v for e in view.iter() for v in e.attrib.values() if "$" in v}
+    beside = {"$transcript"} if transcript and part.transcript else set()
+    assert read == {"$video"} | beside
 
 
 def test_texts_are_escaped_and_examples_shown() -> None:

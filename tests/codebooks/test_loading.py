@@ -129,6 +129,10 @@ def test_the_hash_covers_the_content_and_not_the_layout() -> None:
         ("id: smile, title: Smile", "id: none, title: Smile", 26, "'none' means unmarked time"),
         ("    overlap: forbidden\n", "", 20, "must say under 'overlap'"),
         ("    overlap", "    candidates: frown\n    overlap", 24, "the id of one of this"),
+        ("    overlap", "    ticks_per_second: 5\n    overlap", 24, "Only a pass with 'timeline:"),
+        ("    overlap", "    timeline: ticks\n    ticks_per_second: 2.5\n    overlap", 25,
+         "2.5 cannot stand as 'ticks_per_second'; write a whole number, or a fraction"),
+        ("    unit: clip", "    unit: clip\n    timeline: ticks", 10, "has no segments"),
         ("languages: [en]", "languages: [en", 6, "This is not valid YAML"),
         (SMALL, "", 1, "The file is empty"),
     ],
@@ -157,7 +161,24 @@ def test_all_problems_are_told_at_once_and_from_a_file_too(tmp_path: Path) -> No
     [
         ("{id: a, kind: text, title: A}", "Free text is a note"),
         ("{id: a, kind: exclusive, title: A, role: cue, values: XY}",
-         "of kind 'multiple'"),
+         "Cues are noted per segment"),
+        ("{id: a, kind: rating, title: A}", "needs the numbers 'minimum', 'maximum' and 'step'"),
+        ("{id: a, kind: rating, title: A, minimum: 1, maximum: 1, step: 1}", "below its 'maximum'"),
+        ("{id: a, kind: rating, title: A, minimum: 0, maximum: 1, step: 0.3}",
+         "Steps of 0.3 do not lead from 0 to 1"),
+        ("{id: a, kind: rating, title: A, minimum: 0, maximum: 1, step: 0.0001}",
+         "at most 1001 points"),
+        ("{id: a, kind: rating, title: A, minimum: 0, maximum: .inf, step: 1}", "must lie below"),
+        ("{id: a, kind: exclusive, title: A, minimum: 0, values: XY}", "Only a rating has a"),
+        ("{id: a, kind: compound, title: A, values: XY, pairs: [[x, z]]}", "no value 'z'"),
+        ("{id: a, kind: compound, title: A, values: XY, pairs: [[x, x]]}", "two different values"),
+        ("{id: a, kind: compound, title: A, values: XY, pairs: [[x, y], [y, x]]}", "a second time"),
+        ("{id: a, kind: exclusive, title: A, values: XY, pairs: [[x, y]]}", "kind 'compound'"),
+        ("{id: a, kind: exclusive, title: A, values: XY, each: EACH}",
+         "kind 'multiple' can ask about 'each'"),
+        ("{id: a, kind: multiple, title: A, values: XY, each: {kind: ordinal, title: B}}",
+         "An ordinal needs 'values'"),
+        ("{id: a, kind: multiple, title: A, values: XY, each: EACH}", "so it has no keys"),
         ("{id: a, kind: ordinal, title: A}", "needs 'values'"),
         ("{id: a, kind: ordinal, title: A, role: certainty, values: XY}",
          "must be whole numbers"),
@@ -166,6 +187,8 @@ def test_all_problems_are_told_at_once_and_from_a_file_too(tmp_path: Path) -> No
     ],
 )  # fmt: skip
 def test_questions_that_make_no_sense_are_refused(question: str, sentence: str) -> None:
+    question = question.replace("EACH", "{kind: ordinal, title: B, values: PQ}")
+    question = question.replace("PQ", "[{id: p, title: P, hotkey: p}, {id: q, title: Q}]")
     question = question.replace("XY", "[{id: x, title: X}, {id: y, title: Y}]")
     question = question.replace("12", "[{id: 1, title: X}, {id: 2, title: Y}]")
     text = SMALL.replace("    questions:\n", f"    questions:\n      - {question}\n", 1)
