@@ -16,6 +16,7 @@ from annotation.models import (
     RemoteTask,
     Segment,
     SegmentCue,
+    SegmentText,
 )
 from annotation.services import withdrawn
 from waver.core.holders import Held
@@ -33,6 +34,7 @@ class AnnotationHolder:
         "annotation.Annotation",
         "annotation.Segment",
         "annotation.SegmentCue",
+        "annotation.SegmentText",
         "annotation.ClipLabel",
         "annotation.GoldItem",
         "annotation.Adjudication",
@@ -80,9 +82,9 @@ class AnnotationHolder:
             with connection.cursor() as cursor:
                 # The one documented way past the tables' triggers, for this transaction only.
                 cursor.execute("SET LOCAL waver.erasure TO 'on'")
-            SegmentCue.objects.filter(
-                **{f"segment__{name}": value for name, value in theirs.items()}
-            ).delete()
+            in_segments = {f"segment__{name}": value for name, value in theirs.items()}
+            SegmentText.objects.filter(**in_segments).delete()
+            SegmentCue.objects.filter(**in_segments).delete()
             Segment.objects.filter(**theirs).delete()
             ClipLabel.objects.filter(**theirs).delete()
             Annotation.objects.filter(

@@ -216,20 +216,31 @@ class Segment(Row):
 
 
 class SegmentCue(Row):
-    """A cue that a rater saw or heard in a segment."""
+    """A cue that a rater saw or heard in a segment, or a number or choice given for it."""
 
     segment = models.ForeignKey(Segment, on_delete=models.CASCADE, related_name="cues")
     modality = models.CharField(max_length=40)
-    cue = models.CharField(max_length=60)
+    cue = models.CharField(max_length=120)
+    confidence = models.FloatField(null=True, blank=True)  # how sure the rater is of this cue
+    grade = models.CharField(max_length=40, blank=True)  # how strong it is: an intensity
+
+
+class SegmentText(Row):
+    """A description that a rater wrote about a segment: a clue and its reason. Personal data."""
+
+    segment = models.ForeignKey(Segment, on_delete=models.CASCADE, related_name="texts")
+    question = models.CharField(max_length=40)
+    text = models.TextField()
 
 
 class ClipLabel(Row):
-    """A label of a whole recording: a choice, one of several choices, or a point on a scale."""
+    """A label of a whole recording: a choice, one of several, a point on a scale, or a text."""
 
     annotation = models.ForeignKey(Annotation, on_delete=models.CASCADE, related_name="clip_labels")
     scale = models.CharField(max_length=60)  # the label's id in the codebook
-    value = models.CharField(max_length=120)
+    value = models.TextField()
     confidence = models.FloatField(null=True, blank=True)
+    grade = models.CharField(max_length=40, blank=True)  # how strong it is: an intensity
 
 
 class GoldItem(Row):

@@ -16,8 +16,9 @@ from django.db import transaction
 from django.db.models import Max
 
 from annotation.codebooks import Codebook, InvalidAnnotation, ParsedAnnotation, parse_result
-from annotation.models import Annotation, Assignment, ClipLabel, Segment, SegmentCue
-from annotation.services import codebooks
+from annotation.models import Annotation, Assignment, Batch, ClipLabel, Segment, SegmentCue, SegmentText
+from annotation.services import codebooks, qualification
+from annotation.services.assignment import reassign
 from waver.core.clock import seconds_us
 from waver.core.errors import BadInput, Conflict
 
@@ -25,7 +26,8 @@ Verdict, Route, State = Annotation.Verdict, Annotation.Route, Assignment.State
 
 log = logging.getLogger(__name__)
 
-# No longer the rater's: its task is deleted by Waver itself.
+# No longer the rater's: its task is deleted by Waver itself. Work that comes in before that counts
+# all the same where it was only given to somebody else; see `reassign.won`.
 GONE = frozenset({State.WITHDRAWN, State.TAKEN_BACK})
 _NO_LENGTH = (
     "This recording has no length yet, so no label on it can be checked. Wait until it is prepared."
@@ -94,8 +96,8 @@ def accept(
         return stored.annotation
     if assignment.state in GONE:
         raise Conflict(
-            "This assignment was withdrawn or given to another rater, so work on it is not stored. "
-            "Nothing needs to be done."
+            "This assignment was withdrawn, or given to another rater and the work does not fit "
+            "the codebook, so it is not stored. Nothing needs to be done."
         )
     raise BadInput(_NO_LENGTH)
 
@@ -122,17 +124,20 @@ def accept_all(submissions: Sequence[Submission], *, received_by: str) -> list[S
     order = sorted(range(len(submissions)), key=lambda at: _by_assignment_and_age(submissions[at]))
     for key, group in groupby(order, key=lambda at: submissions[at].assignment_id):
         work, places = works.get(key), list(group)
-        if work is None or work.assignment.state in GONE:
+        if work is None or work.assignment.state == State.WITHDRAWN:
             continue
         if work.assignment.recording.duration_us is None:
             log.warning("%s (assignment %s)", _NO_LENGTH, key)
             continue
+        if work.assignment.state == State.TAKEN_BACK:
+            places = [at for at in places if _fits(work, submissions[at], books)]
         for at in places:
             found[at] = _store_if_new(work, submissions[at], received_by, books, made)
-        if work.rows[-1].verdict == Verdict.DELETED:
+        if places and work.rows[-1].verdict == Verdict.DELETED:
             row = _make(work, submissions[places[-1]], received_by, books, made)
             found[places[-1]] = Stored(row, is_new=True)
     _write(made)
+    _follow(made)
     return [found[at] for at in range(len(submissions))]
 
 
@@ -200,13 +205,33 @@ def _make(
     return annotation
 
 
+def _fits(work: _Work, one: Submission, books: dict[UUID, Codebook]) -> bool:
+    """Tell whether a submission fits the codebook: only then does it win over a replacement."""
+    batch = work.assignment.batch
+    if batch.codebook_id not in books:
+        books[batch.codebook_id] = codebooks.parsed(batch.codebook)
+    return _parse(work.assignment, books[batch.codebook_id], one.raw)[0] is not None
+
+
+def _follow(made: _New) -> None:
+    """Tell the parts that wait for a submission: qualification, and who took over the work."""
+    newest = {row.assignment_id: row for row in made.annotations}
+    for row in newest.values():
+        if row.verdict != Verdict.ACCEPTED:
+            continue
+        if row.assignment.state == State.TAKEN_BACK:
+            reassign.won(row.assignment)
+        if row.assignment.batch.kind == Batch.Kind.QUALIFICATION:
+            qualification.after_submission(row.assignment)
+
+
 def _write(made: _New) -> None:
     """Write the rows, and what becomes of their assignments: the newest version decides."""
     if not made.annotations:
         return
     Annotation.objects.bulk_create(made.annotations)
     pairs = zip(made.annotations, made.parsed, strict=True)
-    _write_labels([(row, parsed) for row, parsed in pairs if parsed is not None])
+    write_labels([(row, parsed) for row, parsed in pairs if parsed is not None])
     newest = {row.assignment_id: row for row in made.annotations}
     submitted = [key for key, row in newest.items() if row.verdict == Verdict.ACCEPTED]
     if submitted:
@@ -267,10 +292,11 @@ def _next_version(row: Assignment) -> int:
     return (newest or 0) + 1
 
 
-def _write_labels(answers: Iterable[tuple[Annotation, ParsedAnnotation]]) -> None:
+def write_labels(answers: Iterable[tuple[Annotation, ParsedAnnotation]]) -> None:
     """Write the segments, cues and clip labels of many annotations with one query each."""
     segments: list[Segment] = []
     cues: list[SegmentCue] = []
+    texts: list[SegmentText] = []
     clip_labels: list[ClipLabel] = []
     for annotation, parsed in answers:
         for each in parsed.segments:
@@ -284,7 +310,18 @@ def _write_labels(answers: Iterable[tuple[Annotation, ParsedAnnotation]]) -> Non
             )
             segments.append(segment)
             cues += [
-                SegmentCue(segment=segment, modality=cue.modality, cue=cue.cue) for cue in each.cues
+                SegmentCue(
+                    segment=segment,
+                    modality=cue.modality,
+                    cue=cue.cue,
+                    confidence=cue.confidence,
+                    grade=cue.grade,
+                )
+                for cue in each.cues
+            ]
+            texts += [
+                SegmentText(segment=segment, question=text.question, text=text.text)
+                for text in each.texts
             ]
         clip_labels += [
             ClipLabel(
@@ -292,9 +329,11 @@ def _write_labels(answers: Iterable[tuple[Annotation, ParsedAnnotation]]) -> Non
                 scale=each.scale,
                 value=each.value,
                 confidence=each.confidence,
+                grade=each.grade,
             )
             for each in parsed.clip_labels
         ]
     Segment.objects.bulk_create(segments)
     SegmentCue.objects.bulk_create(cues)
+    SegmentText.objects.bulk_create(texts)
     ClipLabel.objects.bulk_create(clip_labels)
