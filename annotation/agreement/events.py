@@ -21,6 +21,8 @@ from annotation.agreement.segments import Segments
 Spans = npt.NDArray[np.int64]  # shape (n, 2): start and end in microseconds
 Int64 = npt.NDArray[np.int64]
 
+_TIE = 1e-6  # how much more of an overlap being earlier may outweigh
+
 
 @dataclass(frozen=True, slots=True)
 class BoundaryBias:
@@ -196,8 +198,11 @@ def _matched(
         return rows, columns
     from scipy.optimize import linear_sum_assignment
 
-    # A match is worth 1; all fits together are worth less than one match.
-    worth = allowed * (1 + fit / (min(fit.shape) + 1))
+    # A match is worth 1; all fits together are worth less than one match. Of equal fits the
+    # earlier is taken, so that it does not matter which rater is called the first.
+    middle = pair.a.sum(axis=1)[:, None] + pair.b.sum(axis=1)
+    early = _TIE * (1 - middle / (4 * pair.length_us))
+    worth = allowed * (1 + (fit + early) / (min(fit.shape) + 1))
     rows, columns = linear_sum_assignment(worth, maximize=True)
     kept = allowed[rows, columns]
     return rows[kept], columns[kept]

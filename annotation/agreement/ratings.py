@@ -13,21 +13,24 @@ import numpy.typing as npt
 Scale: TypeAlias = Literal["nominal", "ordinal", "interval", "ratio"]
 SCALES: tuple[str, ...] = get_args(Scale)
 _DENSE = 4  # a table of this many cells per row is cheaper than sorting the rows
-_CHUNK_ROWS = 1_000_000  # ratings looked at at a time, so that millions need little memory
+_CHUNK_ROWS = 16_384  # ratings looked at at a time: they stay in the processor's cache
 
 
 def is_missing(value: object) -> bool:
-    """None, NaN and a blank text are the absence of a rating, never a category."""
+    """None, NaN, pandas' NA and NaT and a blank text are no rating, never a category."""
     if value is None:
         return True
     if isinstance(value, str):
         return not value.strip()
-    return isinstance(value, float | np.floating) and math.isnan(value)
+    if isinstance(value, float | np.floating):
+        return math.isnan(value)
+    return type(value).__name__ in ("NAType", "NaTType")
 
 
 def check_values(values: Sequence[Any], scale: str) -> tuple[Any, ...]:
     """The codebook's values, checked: distinct, none blank, numbers where the scale needs them."""
-    values = tuple(values)
+    # A numpy number would not survive being stored as JSON; the Python number is equal to it.
+    values = tuple(v.item() if isinstance(v, np.generic) else v for v in values)
     if scale not in SCALES:
         raise ValueError(f"The scale {scale!r} is unknown; use one of {', '.join(SCALES)}.")
     if not values:
@@ -41,6 +44,10 @@ def check_values(values: Sequence[Any], scale: str) -> tuple[Any, ...]:
             numbers = [float(value) for value in values]
         except (TypeError, ValueError) as error:
             raise ValueError(f"On the {scale} scale every value must be a number.") from error
+        if not all(math.isfinite(number) for number in numbers):
+            raise ValueError(f"On the {scale} scale every value must be finite.")
+        if len(set(numbers)) != len(numbers):
+            raise ValueError("The list of values names a number twice; each may stand there once.")
         if scale == "ratio" and min(numbers) < 0:
             raise ValueError("On the ratio scale no value may be negative.")
     return values
@@ -54,6 +61,7 @@ class Ratings:
                               `values`.
     `unit_cluster`            int32, shape (units,): index into `clusters`.
     `unit_weight`             float64, shape (units,): how many units this one stands for.
+    `repeats`                 whether a rater may have rated a unit more than once.
     Missing ratings have no row. One rater may rate a unit more than once (repeats); statistics
     between raters refuse such data, `intra_rater` and `dawid_skene` use them.
     """
@@ -68,6 +76,7 @@ class Ratings:
     code: npt.NDArray[np.int32]
     unit_cluster: npt.NDArray[np.int32]
     unit_weight: npt.NDArray[np.float64]
+    repeats: bool
 
     @classmethod
     def from_long(
@@ -83,7 +92,8 @@ class Ratings:
     ) -> Ratings:
         """Ratings from parallel columns, one entry per rating.
 
-        unit, rater, value: columns of equal length. A value of None, NaN or blank is missing.
+        unit, rater, value: columns of equal length: lists, numpy arrays, columns of a table. A
+                 value of None, NaN or blank is missing; a unit, rater or cluster may not be.
         scale:   how values differ: nominal, ordinal, interval or ratio.
         values:  the codebook's values in their order, used or not: chance correction and the
                  ordinal scale depend on them.
@@ -94,8 +104,8 @@ class Ratings:
         in two clusters or with two weights, and for negative or infinite weights.
         """
         known = check_values(values, scale)
-        unit_names, unit_index = _index(unit)
-        rater_names, rater_index = _index(rater)
+        unit_names, unit_index = index_names(unit, "unit")
+        rater_names, rater_index = index_names(rater, "rater")
         codes = _codes(value, known)
         if not len(unit_index) == len(rater_index) == len(codes):
             raise ValueError(
@@ -106,40 +116,42 @@ class Ratings:
             cluster_names: tuple[Hashable, ...] = unit_names
             unit_cluster: npt.NDArray[np.int32] = np.arange(len(unit_names), dtype=np.int32)
         else:
-            cluster_names, cluster_index = _index(cluster)
+            cluster_names, cluster_index = index_names(cluster, "cluster")
             unit_cluster = _per_unit(cluster_index, unit_index, unit_names, "cluster")
         weights = _unit_weights(weight, unit_index, unit_names)
         given: Any = slice(None) if codes.min(initial=0) >= 0 else codes >= 0
+        who, what = rater_index[given], unit_index[given]
         return cls(
             scale=scale,
             values=known,
             units=unit_names,
             raters=rater_names,
             clusters=cluster_names,
-            unit=unit_index[given],
-            rater=rater_index[given],
+            unit=what,
+            rater=who,
             code=codes[given],
             unit_cluster=unit_cluster,
             unit_weight=weights,
+            repeats=_has_repeats(what, len(unit_names), who, len(rater_names)),
         )
 
     def counts(self) -> npt.NDArray[np.int64]:
         """How many raters gave each value to each unit; int64, shape (units, values)."""
-        counts: npt.NDArray[np.int64] = np.zeros(len(self.units) * len(self.values), dtype=np.int64)
-        for cells in self._cells(self.code, len(self.values)):
-            np.add.at(counts, cells, 1)
-        return counts.reshape(len(self.units), len(self.values))
+        return self.counts_by_value().T
+
+    def counts_by_value(self, kind: type[np.integer[Any]] = np.int64) -> npt.NDArray[Any]:
+        """The same as integers of one `kind`, shape (values, units): units run along memory."""
+        counts = np.zeros(len(self.values) * len(self.units), dtype=kind)
+        for cells in _cells(self.code, len(self.values), self.unit, len(self.units)):
+            np.add.at(counts, cells, kind(1))
+        return counts.reshape(len(self.values), len(self.units))
 
     def require_no_repeats(self) -> None:
         """Raise ValueError if a rater rated a unit twice."""
-        size = len(self.units) * len(self.raters)
-        if size <= _DENSE * len(self.unit):
-            seen = np.zeros(size, dtype=bool)
-            for cells in self._cells(self.rater, len(self.raters)):
-                seen[cells] = True
-            if np.count_nonzero(seen) == len(self.unit):
-                return
-        ordered = np.sort(np.concatenate([*self._cells(self.rater, len(self.raters))]))
+        if not self.repeats:
+            return
+        cells = _cells(self.unit, len(self.units), self.rater, len(self.raters))
+        ordered = np.sort(np.concatenate([*cells]))
         twice = np.flatnonzero(ordered[1:] == ordered[:-1])
         if len(twice):
             unit, rater = divmod(int(ordered[twice[0]]), len(self.raters))
@@ -148,14 +160,6 @@ class Ratings:
                 "Agreement between raters takes one rating per rater and unit: leave repeats out."
             )
 
-    def _cells(self, column: npt.NDArray[np.int32], width: int) -> Iterator[npt.NDArray[np.int64]]:
-        """Each row's cell in a table of units x `width`; in chunks, for they are 8 bytes a row."""
-        for start in range(0, max(len(self.unit), 1), _CHUNK_ROWS):
-            part = slice(start, start + _CHUNK_ROWS)
-            cells = np.multiply(self.unit[part], width, dtype=np.int64)
-            cells += column[part]
-            yield cells
-
     def only_raters(self, raters: Iterable[Hashable]) -> Ratings:
         """The same table with the rows of these raters only."""
         kept = [index for index, name in enumerate(self.raters) if name in set(raters)]
@@ -163,14 +167,54 @@ class Ratings:
         return replace(self, unit=self.unit[mask], rater=self.rater[mask], code=self.code[mask])
 
 
-def _index(column: Iterable[Hashable]) -> tuple[tuple[Hashable, ...], npt.NDArray[np.int32]]:
-    """Distinct names in order of first appearance, and each row's index into them."""
-    if isinstance(column, np.ndarray) and column.dtype.kind in "iu":
-        names, inverse = _distinct(column)
-        return tuple(names.tolist()), inverse
+def _cells(
+    row: npt.NDArray[np.int32], rows: int, column: npt.NDArray[np.int32], columns: int
+) -> Iterator[npt.NDArray[np.int32 | np.int64]]:
+    """Each rating's cell in a table of rows x columns; in chunks, and no wider than it must be."""
+    wide = np.int32 if rows * columns <= np.iinfo(np.int32).max else np.int64
+    for start in range(0, max(len(row), 1), _CHUNK_ROWS):
+        part = slice(start, start + _CHUNK_ROWS)
+        cells = np.multiply(row[part], columns, dtype=wide)
+        cells += column[part]
+        yield cells
+
+
+def _has_repeats(
+    unit: npt.NDArray[np.int32], units: int, rater: npt.NDArray[np.int32], raters: int
+) -> bool:
+    """Whether a pair of unit and rater occurs twice; by a table where most pairs occur."""
+    if units * raters <= _DENSE * len(unit):
+        seen = np.zeros(units * raters, dtype=bool)
+        for cells in _cells(unit, units, rater, raters):
+            seen[cells] = True
+        return bool(np.count_nonzero(seen) < len(unit))
+    ordered = np.sort(np.concatenate([*_cells(unit, units, rater, raters)]))
+    return bool(np.any(ordered[1:] == ordered[:-1]))
+
+
+def index_names(
+    names: Iterable[Hashable], what: str
+) -> tuple[tuple[Hashable, ...], npt.NDArray[np.int32]]:
+    """Distinct names in order of first appearance (whole numbers in an array: in their order),
+    and each row's index into them. Raises ValueError for a missing name, calling it `what`.
+    """
+    plain = column(names)
+    if isinstance(plain, np.ndarray):
+        distinct, inverse = _distinct(plain)
+        return tuple(distinct.tolist()), inverse
     seen: dict[Hashable, int] = {}
-    rows = [seen.setdefault(name, len(seen)) for name in column]
+    rows = [seen.setdefault(name, len(seen)) for name in plain]
+    if any(is_missing(name) for name in seen):
+        raise ValueError(f"A row has no {what}; name it or leave the row out.")
     return tuple(seen), np.asarray(rows, dtype=np.int32)
+
+
+def column(given: Iterable[Any]) -> npt.NDArray[np.integer[Any]] | list[Any]:
+    """A column of a table, an array or any iterable: whole numbers stay an array."""
+    given = given.to_numpy() if hasattr(given, "to_numpy") else given
+    if isinstance(given, np.ndarray):
+        return given if given.dtype.kind in "iu" else list(given.tolist())
+    return list(given)
 
 
 def _distinct(column: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[np.int32]]:
@@ -187,20 +231,25 @@ def _distinct(column: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[n
     return names, inverse.astype(np.int32)
 
 
-def _codes(column: Iterable[Any], values: tuple[Any, ...]) -> npt.NDArray[np.int32]:
+def _codes(given: Iterable[Any], values: tuple[Any, ...]) -> npt.NDArray[np.int32]:
     position = {value: index for index, value in enumerate(values)}
-    if isinstance(column, np.ndarray) and column.dtype.kind in "iu":
-        distinct, inverse = _distinct(column)
+    plain = column(given)
+    if isinstance(plain, np.ndarray):
+        distinct, inverse = _distinct(plain)
         return _codes(distinct.tolist(), values)[inverse]
-    codes: list[int] = []
-    for value in column:
-        if is_missing(value):
-            codes.append(-1)
-        elif value in position:
-            codes.append(position[value])
-        else:
-            raise ValueError(f"The value {value!r} is not one of the codebook's values.")
-    return np.asarray(codes, dtype=np.int32)
+    try:
+        return np.asarray([position[value] for value in plain], dtype=np.int32)
+    except (KeyError, TypeError):  # something is missing or unknown
+        return np.asarray([_code(value, position) for value in plain], dtype=np.int32)
+
+
+def _code(value: Any, position: dict[Any, int]) -> int:
+    if is_missing(value):
+        return -1
+    try:
+        return position[value]
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"The value {value!r} is not one of the codebook's values.") from error
 
 
 def _per_unit(

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
-from annotation.agreement.ratings import Scale
+from annotation.agreement.ratings import Scale, column, index_names, is_missing
 
 GAP = "none"
 """The value of time that a rater who submitted the recording did not mark."""
@@ -25,6 +25,7 @@ class Runs:
     `codes`        int16, shape (runs, raters): index into `values`; -1 where the rater did not
                    submit this recording (missing).
     `recording`    int32, shape (runs,): index into `recordings`; runs stand in time order.
+    `cluster_of`   int32, shape (recordings,): index into `clusters`.
     `recording_weight`  float64, shape (recordings,): how many recordings each one stands for (the
                    inverse of the probability with which it was drawn); None: 1 for all.
     A run counts as `duration_us / tick_us` units: alpha over time is alpha of the ticks.
@@ -34,6 +35,8 @@ class Runs:
     raters: tuple[Hashable, ...]
     recordings: tuple[Hashable, ...]
     recording_cluster: tuple[Hashable, ...]
+    clusters: tuple[Hashable, ...]
+    cluster_of: npt.NDArray[np.int32]
     tick_us: int
     duration_us: Int64
     codes: npt.NDArray[np.int16]
@@ -66,11 +69,11 @@ class Runs:
 
     def counts(self) -> Int64:
         """How many raters gave each value during each run; int64, shape (runs, values)."""
-        width = len(self.values) + 1  # the first column takes those who did not submit
-        runs = len(self.codes)
-        cells = self.codes + np.arange(1, runs * width + 1, width)[:, None]
-        found = np.bincount(cells.ravel(), minlength=runs * width)
-        return found.reshape(runs, width)[:, 1:]
+        size = len(self.duration_us)
+        # One row per value, the first for those who did not submit, so that time runs along it.
+        cells = (self.codes.T + 1) * np.int64(size) + np.arange(size)
+        found = np.bincount(cells.ravel(), minlength=(len(self.values) + 1) * size)
+        return found.reshape(len(self.values) + 1, size)[1:].T
 
     def only_raters(self, raters: Iterable[Hashable]) -> Runs:
         """The same runs with every other rater missing."""
@@ -88,12 +91,15 @@ class Segments:
                    submitted without marking anything says "none" all along; one who did not
                    submit is missing.
     `duration_us`  int64, shape (recordings,).
+    `cluster_of`   int32, shape (recordings,): index into `clusters`.
     """
 
     recordings: tuple[Hashable, ...]
     raters: tuple[Hashable, ...]
     labels: tuple[str, ...]
     recording_cluster: tuple[Hashable, ...]
+    clusters: tuple[Hashable, ...]
+    cluster_of: npt.NDArray[np.int32]
     duration_us: Int64
     submitted: npt.NDArray[np.bool_]
     tick_us: int
@@ -112,7 +118,7 @@ class Segments:
         end_us: Iterable[int],
         label: Iterable[str],
         *,
-        roster: Mapping[Hashable, Iterable[Hashable]],
+        roster: Mapping[Hashable, Iterable[Hashable]] | Iterable[tuple[Hashable, Hashable]],
         durations: Mapping[Hashable, int],
         tick_us: int,
         labels: Iterable[str] | None = None,
@@ -120,45 +126,56 @@ class Segments:
     ) -> Segments:
         """Segments from parallel columns, one entry per marked span.
 
-        roster:    recording -> raters who submitted it, also those who marked nothing.
+        roster:    recording -> raters who submitted it, also those who marked nothing; or pairs
+                   (recording, rater).
         durations: recording -> length in microseconds.
         tick_us:   the unit of time that counts as one unit of observation. It belongs to the
                    result: store it beside every figure.
         labels:    the codebook's labels; those that occur if left out.
         clusters:  recording -> what is resampled (the participant); the recording if left out.
-        Raises ValueError with a sentence for a span outside its recording, of no length, by a
-        rater who is not on the roster, or with a label that the codebook lacks.
+        Times are whole microseconds. Raises ValueError with a sentence for a span outside its
+        recording, of no length, by a rater who is not on the roster, or with a label that the
+        codebook lacks.
         """
-        if tick_us < 1:
-            raise ValueError(f"A tick must last at least one microsecond, not {tick_us}.")
-        names = tuple(roster)
-        by_recording = {name: tuple(roster[name]) for name in names}
+        if int(tick_us) != tick_us or tick_us < 1:
+            raise ValueError(f"A tick lasts whole microseconds, at least one, not {tick_us}.")
+        by_recording = _roster(roster)
+        names = tuple(by_recording)
         raters = tuple(dict.fromkeys(who for name in names for who in by_recording[name]))
-        rows = _Rows(
-            list(recording), list(rater), list(start_us), list(end_us), [str(x) for x in label]
-        )
-        known = tuple(labels) if labels is not None else tuple(sorted(set(rows.label)))
-        rows.check(by_recording, durations, known)
         rater_at = {name: index for index, name in enumerate(raters)}
         recording_at = {name: index for index, name in enumerate(names)}
-        label_at = {name: index for index, name in enumerate(known)}
         submitted = np.zeros((len(names), len(raters)), dtype=bool)
-        for name in names:
-            submitted[recording_at[name], [rater_at[who] for who in by_recording[name]]] = True
-        return cls(
+        for index, name in enumerate(names):
+            submitted[index, [rater_at[who] for who in by_recording[name]]] = True
+        rows = _Rows.from_columns(recording, rater, start_us, end_us, label)
+        known = tuple(str(x) for x in labels) if labels is not None else rows.labels()
+        if GAP in known or len(set(known)) < len(known):
+            raise ValueError(
+                f"{GAP!r} means unmarked time and cannot be a label."
+                if GAP in known
+                else "The list of labels names a label twice; each may stand there once."
+            )
+        label_at = {name: index for index, name in enumerate(known)}
+        of_recording = tuple(clusters[name] if clusters else name for name in names)
+        cluster_names, cluster_of = index_names(of_recording, "cluster")
+        made = cls(
             recordings=names,
             raters=raters,
             labels=known,
-            recording_cluster=tuple(clusters[name] if clusters else name for name in names),
-            duration_us=np.array([durations[name] for name in names], dtype=np.int64),
+            recording_cluster=of_recording,
+            clusters=cluster_names,
+            cluster_of=cluster_of,
+            duration_us=_durations(durations, names),
             submitted=submitted,
             tick_us=int(tick_us),
-            recording=np.array([recording_at[name] for name in rows.recording], dtype=np.int32),
-            rater=np.array([rater_at[name] for name in rows.rater], dtype=np.int32),
-            start_us=np.array(rows.start_us, dtype=np.int64),
-            end_us=np.array(rows.end_us, dtype=np.int64),
-            label=np.array([label_at[name] for name in rows.label], dtype=np.int32),
+            recording=_positions(rows.recording, recording_at),
+            rater=_positions(rows.rater, rater_at),
+            start_us=rows.start_us,
+            end_us=rows.end_us,
+            label=_positions(rows.label, label_at),
         )
+        rows.check(made)
+        return made
 
     def on_grid(self) -> Segments:
         """The same spans with every time rounded half up to whole ticks.
@@ -199,89 +216,160 @@ class Segments:
         For one label, overlapping and abutting spans of one rater are one marked stretch.
         For all labels, ValueError if a rater marked two different labels at once.
         """
-        wanted = self.labels if label is None else (label,)
+        wanted = self.labels if label is None else (str(label),)
         unknown = [name for name in wanted if name not in self.labels]
         if unknown:
             known = ", ".join(self.labels) or "none at all"
             raise ValueError(f"The label {unknown[0]!r} is not among the labels: {known}.")
+        rows = [np.flatnonzero(self.label == self.labels.index(name)) for name in wanted]
+        chosen = np.concatenate([np.empty(0, dtype=np.intp), *rows])
         origin = np.concatenate([[0], np.cumsum(self.duration_us)])
-        start = origin[self.recording] + self.start_us
-        end = origin[self.recording] + self.end_us
-        chosen = np.isin(self.label, [self.labels.index(name) for name in wanted])
-        cuts = np.unique(np.concatenate([origin, start[chosen], end[chosen]]))
+        begin = origin[self.recording[chosen]]
+        points = np.concatenate(
+            [origin, begin + self.start_us[chosen], begin + self.end_us[chosen]]
+        )
+        cuts, place = np.unique(points, return_inverse=True)
+        edge, start, end = np.split(place, [len(origin), len(origin) + len(chosen)])
         length = np.diff(cuts)
-        runs_of_each = np.diff(np.searchsorted(cuts, origin))
-        recording = np.repeat(np.arange(len(runs_of_each), dtype=np.int32), runs_of_each)
-        codes = np.zeros((len(length), len(self.raters)), dtype=np.int16)
-        for code, name in enumerate(wanted, start=1):
-            rows = self.label == self.labels.index(name)
-            covered = _covered(cuts, start[rows], end[rows], self.rater[rows], len(self.raters))
+        recording = np.repeat(np.arange(len(origin) - 1, dtype=np.int32), np.diff(edge))
+        codes = np.zeros((len(self.raters), len(length)), dtype=np.int16)
+        done = 0
+        for code, own in enumerate(rows, start=1):
+            part = slice(done, done := done + len(own))
+            covered = _covered(start[part], end[part], self.rater[own], codes.shape)
             if np.any(covered & (codes > 0)):
-                where = np.argwhere(covered & (codes > 0))[0]
+                who, where = np.argwhere(covered & (codes > 0))[0]
                 raise ValueError(
-                    f"Rater {self.raters[where[1]]!r} marked two labels at the same time in "
-                    f"recording {self.recordings[recording[where[0]]]!r}: look at one label at a "
-                    "time."
+                    f"Rater {self.raters[who]!r} marked two labels at the same time in recording "
+                    f"{self.recordings[recording[where]]!r}: look at one label at a time."
                 )
             codes[covered] = code
-        codes[~self.submitted.take(recording, axis=0)] = -1
+        if not self.submitted.all():
+            codes[~self.submitted.T.take(recording, axis=1)] = -1
         return Runs(
             values=(GAP, *wanted),
             raters=self.raters,
             recordings=self.recordings,
             recording_cluster=self.recording_cluster,
+            clusters=self.clusters,
+            cluster_of=self.cluster_of,
             tick_us=self.tick_us,
             duration_us=length,
-            codes=codes,
+            codes=codes.T,
             recording=recording,
         )
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Rows:
+    """The columns as they were given; times as whole numbers."""
+
     recording: list[Hashable]
     rater: list[Hashable]
-    start_us: list[int]
-    end_us: list[int]
+    start_us: Int64
+    end_us: Int64
     label: list[str]
 
-    def check(
-        self,
-        roster: Mapping[Hashable, tuple[Hashable, ...]],
-        durations: Mapping[Hashable, int],
-        labels: tuple[str, ...],
-    ) -> None:
-        """Raise ValueError with a sentence for the first row that cannot be."""
-        if len({len(x) for x in (self.recording, self.rater, self.start_us, self.end_us)}) > 1:
+    @classmethod
+    def from_columns(
+        cls,
+        recording: Iterable[Hashable],
+        rater: Iterable[Hashable],
+        start_us: Iterable[int],
+        end_us: Iterable[int],
+        label: Iterable[str],
+    ) -> _Rows:
+        names = [list(column(x)) for x in (recording, rater, label)]
+        if any(is_missing(name) for name in set(names[2])):
+            raise ValueError("A segment has no label; name it or leave the segment out.")
+        rows = cls(
+            names[0],
+            names[1],
+            _whole(start_us, "beginning"),
+            _whole(end_us, "end"),
+            [str(name) for name in names[2]],
+        )
+        lengths = {
+            len(x) for x in (rows.recording, rows.rater, rows.start_us, rows.end_us, rows.label)
+        }
+        if len(lengths) > 1:
             raise ValueError("The columns of segments differ in length.")
-        if GAP in labels:
-            raise ValueError(f"{GAP!r} means unmarked time and cannot be a label.")
-        for name in roster:
-            if durations.get(name, 0) < 1:
-                raise ValueError(f"Recording {name!r} has no duration; give its length in µs.")
-        for recording, rater, start, end, label in zip(
-            self.recording, self.rater, self.start_us, self.end_us, self.label, strict=True
-        ):
-            if rater not in roster.get(recording, ()):
-                raise ValueError(
-                    f"Rater {rater!r} marked recording {recording!r} without being on its roster; "
-                    "add them to the roster or leave the segment out."
-                )
-            if not 0 <= start < end <= durations[recording]:
-                raise ValueError(
-                    f"The segment [{start}, {end}) of rater {rater!r} does not lie in recording "
-                    f"{recording!r}, which lasts {durations[recording]} µs."
-                )
-            if label not in labels:
-                raise ValueError(f"The label {label!r} is not one of the codebook's labels.")
+        return rows
+
+    def labels(self) -> tuple[str, ...]:
+        return tuple(sorted(set(self.label)))
+
+    def check(self, made: Segments) -> None:
+        """Raise ValueError with a sentence for the first row that cannot be."""
+        named = (made.recording >= 0) & (made.rater >= 0)
+        on_roster = named & made.submitted[made.recording, made.rater] if len(named) else named
+        length = made.duration_us[made.recording] if len(named) else made.duration_us[:0]
+        inside = (made.start_us >= 0) & (made.start_us < made.end_us) & (made.end_us <= length)
+        wrong = np.flatnonzero(~(on_roster & inside & (made.label >= 0)))
+        if not len(wrong):
+            return
+        row = int(wrong[0])
+        recording, rater = self.recording[row], self.rater[row]
+        if not on_roster[row]:
+            raise ValueError(
+                f"Rater {rater!r} marked recording {recording!r} without being on its roster; "
+                "add them to the roster or leave the segment out."
+            )
+        if not inside[row]:
+            raise ValueError(
+                f"The segment [{self.start_us[row]}, {self.end_us[row]}) of rater {rater!r} does "
+                f"not lie in recording {recording!r}, which lasts {length[row]} µs."
+            )
+        raise ValueError(f"The label {self.label[row]!r} is not one of the codebook's labels.")
+
+
+def _roster(
+    roster: Mapping[Hashable, Iterable[Hashable]] | Iterable[tuple[Hashable, Hashable]],
+) -> dict[Hashable, tuple[Hashable, ...]]:
+    if isinstance(roster, Mapping):
+        return {name: tuple(raters) for name, raters in roster.items()}
+    found: dict[Hashable, dict[Hashable, None]] = {}
+    for recording, rater in roster:
+        found.setdefault(recording, {})[rater] = None
+    return {name: tuple(raters) for name, raters in found.items()}
+
+
+def _durations(durations: Mapping[Hashable, int], names: tuple[Hashable, ...]) -> Int64:
+    for name in names:
+        if durations.get(name, 0) < 1:
+            raise ValueError(f"Recording {name!r} has no duration; give its length in µs.")
+    return _whole([durations[name] for name in names], "length")
+
+
+def _whole(times: Iterable[int], what: str) -> Int64:
+    """Whole microseconds; half ones would be cut off silently otherwise."""
+    found = np.asarray(column(times))
+    if not len(found):
+        return np.empty(0, dtype=np.int64)
+    if found.dtype.kind in "iu":
+        return found.astype(np.int64, copy=False)
+    if found.dtype.kind != "f" or not np.all(np.isfinite(found)) or np.any(found % 1):
+        raise ValueError(f"Every {what} must be a whole number of microseconds.")
+    return found.astype(np.int64)
+
+
+def _positions(names: list[Any], position: Mapping[Any, int]) -> npt.NDArray[np.int32]:
+    """Each name's index; -1 for one that is not known."""
+    return np.array([position.get(name, -1) for name in names], dtype=np.int32)
 
 
 def _covered(
-    cuts: Int64, start: Int64, end: Int64, rater: npt.NDArray[np.int32], raters: int
+    start: npt.NDArray[np.intp],
+    end: npt.NDArray[np.intp],
+    rater: npt.NDArray[np.int32],
+    shape: tuple[int, ...],
 ) -> npt.NDArray[np.bool_]:
-    """Which rater marked which stretch between cuts; bool, shape (cuts - 1, raters)."""
-    change = np.zeros(len(cuts) * raters, dtype=np.int32)
-    np.add.at(change, np.searchsorted(cuts, start) * raters + rater, 1)
-    np.add.at(change, np.searchsorted(cuts, end) * raters + rater, -1)
-    depth = np.cumsum(change.reshape(len(cuts), raters), axis=0, dtype=np.int32)
-    return np.asarray(depth[:-1] > 0)
+    """Which rater marked which stretch between cuts; bool, shape (raters, stretches).
+
+    start, end: of each span, as the numbers of cuts.
+    """
+    raters, width = shape[0], shape[1] + 1
+    cell = rater * np.int64(width)
+    change = np.bincount(cell + start, minlength=raters * width)
+    change -= np.bincount(cell + end, minlength=raters * width)
+    return np.asarray(np.cumsum(change.reshape(raters, width), axis=1)[:, :-1] > 0)
