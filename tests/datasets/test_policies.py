@@ -104,7 +104,7 @@ def test_a_policy_cannot_be_read_as_code():
 
 
 def test_an_unknown_shipped_policy_is_named():
-    with pytest.raises(BadInput, match="demonstration, standard, standard-raer"):
+    with pytest.raises(BadInput, match="demonstration, standard, standard-clues"):
         shipped("../../settings")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from collections import Counter
@@ -12,24 +13,29 @@ from typing import Any
 import yaml
 
 from waver.core.clock import MICROSECONDS
+from waver.core.errors import IntegrityProblem
 from waver.datasets import receipts, verify
+from waver.datasets.consensus import Consensus, counts_of
 from waver.datasets.content import Content, counted
 from waver.datasets.draft import Draft
 from waver.datasets.exporters import EXPORTERS
 from waver.datasets.splits import Fold
 
-BUILDER = "documents/1"
+BUILDER = "documents/2"
 _FOLDS = {Fold.TRAIN: "training", Fold.VALIDATION: "validation", Fold.TEST: "test"}
 
 
 def write(content: Content, draft: Draft, *, root: str) -> None:
-    """Write README.md, DATASET_CARD.md, receipt.json, policy.yaml, codebook.yaml and verify.py."""
+    """Write README.md and DATASET_CARD.md, and beside them evidence, rules and verify.py."""
     with draft.text_container("README.md", BUILDER) as out:
         out.write("\n".join(_readme(content, root)) + "\n")
     with draft.text_container("DATASET_CARD.md", BUILDER) as out:
         out.write(_card(content, root))
     with draft.text_container("receipt.json", BUILDER) as out:
-        json.dump(_evidence(content), out, indent=1, sort_keys=True)
+        json.dump(_evidence(content, root), out, indent=1, sort_keys=True)
+        out.write("\n")
+    with draft.text_container("consensus.json", BUILDER) as out:
+        json.dump(_derivations(content), out, indent=1, sort_keys=True)
         out.write("\n")
     with draft.text_container("policy.yaml", BUILDER) as out:
         out.write(content.gate_run.policy.text)
@@ -50,13 +56,24 @@ def figures(content: Content) -> dict[str, Any]:
         "frames": sum(clip.frames for clip in clips),
         "raters": len(content.raters),
         "splits": {fold: folds.get(fold, 0) for fold in Fold.values},
-        "labels": {key: found.standing.verdict for key, found in content.labels.items()},
+        "labels": {
+            key: found.standing.verdict
+            for key, found in (*content.labels.items(), *content.soft.items())
+        },
         "blocked": {key: found.verdict for key, found in content.blocked.items()},
         "reasons": {key: found.sentence for key, found in content.blocked.items()},
         "left_out": [
             {"reason": why, "recordings": count, "participants": who}
             for why, (count, who) in content.left_out.items()
         ],
+        "consensus": content.terms.to_dict()
+        | {
+            "labels": {
+                key: counts_of(found.made)
+                | {"method": found.made.method, "sha256": found.made.sha256}
+                for key, found in content.labels.items()
+            }
+        },
         "formats": [exporter.NAME for exporter in EXPORTERS if exporter.applies(content)],
         "is_synthetic": content.is_synthetic,
         "is_demonstration": content.is_demonstration,
@@ -86,6 +103,11 @@ def stamps(content: Content) -> list[str]:
         found.append(
             f"WAIVED. {', '.join(waived)} did not pass the gate; see below who let it out."
         )
+    if content.soft:
+        found.append(
+            f"TENTATIVE. {', '.join(content.soft)} came close and did not pass. Only the raters' "
+            "votes are here (tables/soft_labels): do not turn them into labels."
+        )
     return found
 
 
@@ -103,12 +125,16 @@ def _readme(content: Content, root: str) -> Iterator[str]:
     yield "## Labels\n"
     for key, label in content.labels.items():
         yield f"- **{key}**, {label.label.title}. {label.standing.sentence}"
+        yield f"  {consensus_sentence(content, key)}"
+    for key, label in content.soft.items():
+        yield f"- **{key}**, {label.label.title}, only as soft labels. {label.standing.sentence}"
     for key, standing in content.blocked.items():
         yield f"- **{key}** is left out. {standing.sentence}"
     yield (
         "\nVerdicts hold for these raters. `receipt.json` has all figures, `policy.yaml` what was "
         "asked of the labels before anybody looked, `codebook.yaml` what the raters were told. The "
-        f"receipt is signed by the publisher ({receipts.ALGORITHM}), who can confirm it.\n"
+        f"receipt is signed ({verify.ALGORITHM}); `verify.py` checks that. The publisher's public "
+        f"key is `{receipts.public_key()}`: compare it with what they tell elsewhere.\n"
     )
     yield "## Splits\n"
     yield "| fold | participants |\n|---|---|"
@@ -171,14 +197,66 @@ def _card(content: Content, root: str) -> str:
         f"- Intended use: {study.intended_use or 'none recorded'}",
         f"- Codebook: {content.codebook.title}, version {content.codebook.version}",
         f"- Released labels: {', '.join(content.labels) or 'none'}",
+        f"- Tentative labels, as votes only: {', '.join(content.soft) or 'none'}",
         f"- Blocked labels: {', '.join(content.blocked) or 'none'}",
+        *(f"- Consensus of {key}: {consensus_sentence(content, key)}" for key in content.labels),
         f"- Gate: look {content.gate_run.look}, snapshot {content.gate_run.snapshot.number}",
     ]
     return "\n".join(lines) + "\n"
 
 
-def _evidence(content: Content) -> dict[str, Any]:
-    """The signed receipt, with the waivers that were in force when this was built."""
+def consensus_sentence(content: Content, key: str) -> str:
+    """Say how a label's consensus came about, with the agreement that the raters had before."""
+    made = content.labels[key].made
+    counts = counts_of(made)
+    said = ["Majority of the raters." if made.method == "majority" else _MODELLED]
+    alpha = _initial_alpha(content, key)
+    if counts["adjudicated"]:
+        said.append(
+            f"Adjudicated consensus, initial alpha = {alpha}: {counts['adjudicated']} disputed "
+            "items were decided by a person. Alpha and verdict are those of the raw labels; "
+            "adjudication changes neither."
+        )
+    if counts["undecided"]:
+        said.append(f"{counts['undecided']} are undecided and have no value.")
+    if counts["flagged"]:
+        said.append(f"In {counts['flagged']} the model contradicts the vote, which stands.")
+    if counts["prelabelled"]:
+        said.append(
+            f"In {counts['prelabelled']} recordings a rater saw pre-labels; each is flagged, and "
+            "none counts for alpha."
+        )
+    return " ".join(said)
+
+
+_MODELLED = (
+    "Majority of the raters, held against a model of each rater's errors (Dawid and Skene, from "
+    "the recordings of this revision)."
+)
+
+
+def _initial_alpha(content: Content, key: str) -> str:
+    """The alpha of the raw labels, from the signed receipt."""
+    alpha = content.gate_run.receipt["labels"].get(key, {}).get("alpha")
+    return f"{alpha:.3f}" if isinstance(alpha, int | float) else "undefined"
+
+
+def _derivations(content: Content) -> dict[str, Any]:
+    """What each label's consensus follows from: method, parameters, code, snapshot, decisions."""
+
+    def derivation(made: Consensus) -> dict[str, Any]:
+        return {**made.identity, "sha256": made.sha256, "counts": counts_of(made)}
+
+    labels = {key: derivation(found.made) for key, found in content.labels.items()}
+    return {**content.terms.to_dict(), "labels": labels}
+
+
+def _evidence(content: Content, root: str) -> dict[str, Any]:
+    """The signed receipt, and a signed statement of what was let out on it.
+
+    The statement holds the waivers that were in force when the release was published, the labels
+    that leave as votes only, and the root, so that neither can be taken for another release's.
+    """
     waivers = {
         key: {
             "waived_by": label.standing.waiver.waived_by,
@@ -189,8 +267,25 @@ def _evidence(content: Content) -> dict[str, Any]:
         if label.standing.waiver is not None
     }
     run = content.gate_run
+    statement = {
+        "name": content.name,
+        "root": root,
+        "receipt_sha256": hashlib.sha256(verify.canonical(run.receipt)).hexdigest(),
+        "labels": {key: label.standing.verdict for key, label in content.labels.items()},
+        "soft_labels": {key: label.standing.verdict for key, label in content.soft.items()},
+        "waivers": waivers,
+    }
+    signed_with = receipts.key_of(run.receipt, run.signature)
+    if signed_with is None:
+        raise IntegrityProblem(
+            f"The receipt of gate run {run.pk} is not the one that was signed, so no release can "
+            "carry it. An administrator must find out who changed the database."
+        )
     return {
         "receipt": run.receipt,
-        "signature": {"algorithm": receipts.ALGORITHM, "value": run.signature},
-        "waivers": waivers,
+        "signature": receipts.signature_entry(run.signature, signed_with),
+        "release": statement,
+        "release_signature": receipts.signature_entry(
+            receipts.sign(statement, kind=verify.STATEMENT), receipts.public_key()
+        ),
     }

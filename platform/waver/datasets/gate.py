@@ -10,10 +10,12 @@ Steps of `evaluate`:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from django.db import transaction
 from django.utils import timezone
@@ -24,22 +26,33 @@ from waver.core import audit
 from waver.core.errors import BadInput, Conflict, IntegrityProblem, NotAllowed
 from waver.datasets import measures, receipts, snapshots, verdicts
 from waver.datasets.assessment import Assessment
-from waver.datasets.labels import named_labels, read_codebook
+from waver.datasets.labels import Label, named_labels, read_codebook
 from waver.datasets.models import GatePolicy, GateRun, Snapshot, Waiver
 from waver.datasets.policies import read
-from waver.studies.models import Membership, Study
+from waver.datasets.policies.comparing import weaker_than
+from waver.datasets.verify import RECEIPT
+from waver.studies.models import Membership, Study, StudyDesign
 
-RECEIPT = "waver.receipt/1"
+EXCLUDED = (
+    "withdrawn", "gold", "repeats", "training", "qualification", "adjudicated",
+)  # fmt: skip
+"""What never counts for agreement, whatever a policy says."""
 RELEASABLE = (GateRun.Verdict.PASS, GateRun.Verdict.WAIVED)
 
 
 @dataclass(frozen=True)
 class Look:
-    """Which look at a study's data this is, and the error that earlier ones used up."""
+    """Which look at a study's data this is, and what earlier ones did.
+
+    `spent` is the error that they used up, `allowed` the smallest that any policy allowed in all.
+    `weaker` has, label by label, what this policy asks less for than that of an earlier look.
+    """
 
     number: int
     spent: float
     runs_before: int
+    allowed: float
+    weaker: Mapping[str, tuple[str, ...]]
 
 
 @dataclass(frozen=True)
@@ -50,15 +63,24 @@ class Standing:
     sentence: str
     reasons: tuple[str, ...]
     waiver: Waiver | None
+    export_as: str | None = None  # hard, soft, or in no form
 
     @property
     def may_be_released(self) -> bool:
         """Only what passed, or was waived and still is."""
         return self.verdict in RELEASABLE
 
+    @property
+    def may_leave_softly(self) -> bool:
+        """A tentative label whose policy lets it leave as the raters' votes and nothing else."""
+        return self.verdict == GateRun.Verdict.TENTATIVE and self.export_as == "soft"
+
 
 def evaluate(*, snapshot: Snapshot, policy: GatePolicy, actor: str) -> GateRun:
     """Judge every label that the policy names.
+
+    A policy that asks for less than one used before in this study, or looks that are used up,
+    make labels UNDETERMINED; nothing but a waiver lets them out then.
 
     Raises Conflict when participants withdrew since the snapshot was frozen or somebody else
     looked at the same moment, IntegrityProblem when the snapshot was tampered with, BadInput when
@@ -72,20 +94,8 @@ def evaluate(*, snapshot: Snapshot, policy: GatePolicy, actor: str) -> GateRun:
     rules = read(policy.text)
     labels = named_labels(read_codebook(snapshot.codebook.text), rules)
     snapshots.require_whole(snapshot)
-    look = _look(snapshot, policy)
-    assessments = {
-        key: Assessment(
-            measures.measure(
-                snapshot,
-                labels[key],
-                tick_us=rule.get("tick_us"),
-                positive=rule.get("positive"),
-            ),
-            rule,
-            rules["interval"],
-        )
-        for key, rule in rules["labels"].items()
-    }
+    look = _look(snapshot, policy, rules)
+    assessments = {key: _assess(snapshot, labels[key], rules) for key in rules["labels"]}
     judged = verdicts.judge(assessments, rules, blocked=_blocked(look, rules))
     receipt = _receipt(snapshot, policy, rules, look, assessments, judged, actor)
     return _store(snapshot, policy, look, receipt, assessments, actor)
@@ -170,15 +180,41 @@ def standing_of_run(gate_run: GateRun, *, at: datetime | None = None) -> str:
 def _standing(label: Mapping[str, Any], waiver: Waiver | None) -> Standing:
     reasons = tuple(label["reasons"])
     if waiver is None:
-        return Standing(label["verdict"], label["sentence"], reasons, None)
+        form = label.get("export_as")
+        return Standing(label["verdict"], label["sentence"], reasons, None, form)
     said = (
         f"{label['sentence']} Waived by {waiver.waived_by} until {waiver.until:%Y-%m-%d}: "
         f"{waiver.reason}"
     )
-    return Standing(GateRun.Verdict.WAIVED.value, said, reasons, waiver)
+    return Standing(GateRun.Verdict.WAIVED.value, said, reasons, waiver, "hard")
 
 
-def _look(snapshot: Snapshot, policy: GatePolicy) -> Look:
+def _assess(snapshot: Snapshot, label: Label, rules: Mapping[str, Any]) -> Assessment:
+    """Measure one label on the blind arm of the sample that was drawn."""
+    rule = rules["labels"][label.key]
+
+    def measured(arms: Iterable[str]) -> measures.Measured:
+        return measures.measure(
+            snapshot,
+            label,
+            tick_us=rule.get("tick_us"),
+            positive=rule.get("positive"),
+            arms=arms,
+            sample_only=True,
+        )
+
+    compares = "blind_vs_prelabelled_gap_max" in rule["guards"]
+    return Assessment(
+        measured=measured(measures.BLIND),
+        rule=rule,
+        settings=rules["interval"],
+        reliability=rules["reliability_sample"],
+        # Only for a guard that can block; what is judged stays blind.
+        prelabelled=measured([StudyDesign.Arm.PRELABEL]) if compares else None,
+    )
+
+
+def _look(snapshot: Snapshot, policy: GatePolicy, rules: Mapping[str, Any]) -> Look:
     """Count the looks at this study's data, under whatever policy.
 
     A look at the same data minus participants who withdrew is the same look again: a withdrawal
@@ -186,15 +222,51 @@ def _look(snapshot: Snapshot, policy: GatePolicy) -> Look:
     """
     earlier = list(
         GateRun.objects.filter(snapshot__study=snapshot.study)
-        .select_related("snapshot")
+        .select_related("snapshot", "policy")
         .order_by("look", "created_at")
     )
     spent = {run.look: float(run.receipt["look"]["error"]) for run in earlier}
+    number = max(spent, default=0) + 1
     for run in earlier:
         if run.policy_id == policy.pk and _is_what_is_left(run.snapshot, snapshot):
             del spent[run.look]
-            return Look(run.look, sum(spent.values()), len(earlier))
-    return Look(max(spent, default=0) + 1, sum(spent.values()), len(earlier))
+            number = run.look
+            break
+    # The first policies decide: one that is written after a look can take no more than they gave.
+    before = {run.policy_id: read(run.policy.text) for run in earlier}
+    return Look(
+        number=number,
+        spent=sum(spent.values()),
+        runs_before=len(earlier),
+        allowed=min(_error(found) for found in [*before.values(), rules]),
+        weaker=_weaker(earlier, before, snapshot, rules),
+    )
+
+
+def _error(rules: Mapping[str, Any]) -> float:
+    """The chance of a wrong pass that a policy allows over all looks."""
+    return float((1 - rules["interval"]["level"]) / 2)
+
+
+def _weaker(
+    earlier: list[GateRun],
+    before: Mapping[UUID, Mapping[str, Any]],
+    snapshot: Snapshot,
+    rules: Mapping[str, Any],
+) -> dict[str, tuple[str, ...]]:
+    """Label -> sentences: where this policy asks for less than one that was used before."""
+    found: dict[str, list[str]] = defaultdict(list)
+    for run in earlier:
+        same = run.snapshot.codebook_id == snapshot.codebook_id
+        for key, less in weaker_than(before[run.policy_id], rules, same_codebook=same).items():
+            sentence = (
+                f"This policy asks for less than the one of look {run.look}: {'; '.join(less)}. "
+                "What is asked of a label is settled before anybody looks. Only a waiver with a "
+                "reason can let it out now."
+            )
+            if sentence not in found[key]:
+                found[key].append(sentence)
+    return {key: tuple(sentences) for key, sentences in found.items()}
 
 
 def _is_what_is_left(before: Snapshot, now: Snapshot) -> bool:
@@ -206,16 +278,16 @@ def _is_what_is_left(before: Snapshot, now: Snapshot) -> bool:
     return before.codebook_id == now.codebook_id and not new.exists() and not lost.exists()
 
 
-def _blocked(look: Look, rules: Mapping[str, Any]) -> str:
-    """A sentence when earlier looks left no error for this one, else nothing."""
-    allowed = (1 - rules["interval"]["level"]) / 2
-    if look.spent + verdicts.error_per_look(rules) <= allowed * (1 + 1e-9):
-        return ""
-    return (
+def _blocked(look: Look, rules: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
+    """Label -> sentences: why looking at it again proves nothing; empty when it does."""
+    if look.spent + verdicts.error_per_look(rules) <= look.allowed * (1 + 1e-9):
+        return dict(look.weaker)
+    sentence = (
         f"This is look {look.number} at the data of this study, and the earlier ones used up the "
         "chance of a wrong pass that the policy allows: looking until it passes proves nothing. "
         "Only a waiver with a reason can let a label out now."
     )
+    return {key: (sentence, *look.weaker.get(key, ())) for key in rules["labels"]}
 
 
 def _receipt(
@@ -236,6 +308,7 @@ def _receipt(
             "lower": None if found.lower is None else round(found.lower, 12) + 0.0,
             "error": round(found.error, 12),
             "required": rules["labels"][key]["pass"]["lower"],
+            "export_as": _export_as(found.verdict, rules["labels"][key]),
             **assessments[key].figures(),
         }
         for key, found in judged.items()
@@ -250,7 +323,8 @@ def _receipt(
             "sha256": policy.sha256,
             "demonstration": bool(rules.get("demonstration")),
         },
-        "population": dict(rules["population"]),
+        "population": dict(rules["population"]) | {"exclude": list(EXCLUDED)},
+        "reliability_sample": dict(rules["reliability_sample"]),
         "look": {
             "number": look.number,
             "allowed": rules["looks"]["max"],
@@ -263,6 +337,15 @@ def _receipt(
         "evaluated_by": actor,
         "versions": receipts.versions(),
     }
+
+
+def _export_as(verdict: str, rule: Mapping[str, Any]) -> str | None:
+    """In which form a label may leave by its verdict alone: hard, soft, or in none."""
+    if verdict == GateRun.Verdict.PASS:
+        return "hard"
+    if verdict == GateRun.Verdict.TENTATIVE:
+        return str(rule["tentative"]["export_as"]) if "export_as" in rule["tentative"] else None
+    return None
 
 
 def _store(

@@ -13,6 +13,8 @@ from waver.core.errors import BadInput
 
 Data = Literal["segments", "clips"]
 YES, NO = "yes", "no"
+GUARDS_BY_VALUE = ("category_alpha_min", "specific_agreement_min")
+"""Guards that are a number, for the positive value, or a number for each of several values."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +32,7 @@ class Label:
     data: Data
     source: str  # the segment's label, or the question whose stored answers hold it
     answer: str  # of a question that allows several answers, else ""
-    scale: Literal["nominal", "ordinal"]
+    scale: Literal["nominal", "ordinal", "interval"]
     values: tuple[str, ...]
     title: str
     is_certainty: bool = False
@@ -70,7 +72,23 @@ def named_labels(codebook: Codebook, policy: Mapping[str, Any]) -> dict[str, Lab
                 f"The policy calls “{positive}” the positive value of “{key}”, which allows only "
                 f"{', '.join(label.values)}. Correct the policy."
             )
+        _check_values(key, rule["guards"], label)
     return known
+
+
+def _check_values(key: str, guards: Mapping[str, Any], label: Label) -> None:
+    """Raise BadInput for a guard on a value that the label does not have."""
+    for name, guard in guards.items():
+        unknown = (
+            sorted(set(guard) - set(label.values))
+            if name in GUARDS_BY_VALUE and isinstance(guard, dict)
+            else []
+        )
+        if unknown:
+            raise BadInput(
+                f"The policy guards “{unknown[0]}” of “{key}” by {name}; the label allows only "
+                f"{', '.join(label.values)}. Correct the policy."
+            )
 
 
 def _of_pass(part: Pass) -> Iterator[Label]:

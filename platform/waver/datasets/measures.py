@@ -237,6 +237,7 @@ def _segments(
         str(pk): duration or 0  # `from_rows` says which recording has no length
         for pk, duration in Recording.objects.filter(pk__in=roster).values_list("pk", "duration_us")
     }
+    submitted: dict[Hashable, Iterable[Hashable]] = dict(roster.items())
     found = [
         (submissions[annotation], start, end)
         for annotation, start, end in Segment.objects.filter(
@@ -251,7 +252,7 @@ def _segments(
         [start for _, start, _ in found],
         [end for _, _, end in found],
         [label.source] * len(found),
-        roster=dict(roster.items()),
+        roster=submitted,
         durations=durations,
         tick_us=tick_us,
         labels=[label.source],

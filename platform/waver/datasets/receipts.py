@@ -1,32 +1,66 @@
-"""Receipts: what the gate saw and computed, signed so that nobody can improve it afterwards."""
+"""Receipts: what the gate saw and computed, signed so that nobody can improve it afterwards.
+
+Signatures are Ed25519 (RFC 8032): whoever has the public key can check them, and only this
+installation can make them. `verify`, which travels with every release, checks them without any
+library; this module makes them. What is signed is a name for the kind of statement, a zero byte,
+and the statement as canonical JSON.
+"""
 
 from __future__ import annotations
 
 import hashlib
-import hmac
 import platform
+from collections.abc import Iterator
 from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
 
-from waver.datasets.verify import canonical
+from waver.datasets.verify import ALGORITHM, RECEIPT, is_signed, signed_bytes
 
-ALGORITHM = "HMAC-SHA256"
-_LIBRARIES = ("numpy", "scipy", "krippendorff")
+_LIBRARIES = ("numpy", "scipy", "krippendorff", "cryptography")
+_SEED_BYTES = 32
 
 
-def sign(receipt: dict[str, Any]) -> str:
-    """Sign a receipt with the key that the settings name; gives 64 hexadecimal digits."""
-    key = str(settings.RELEASE_SIGNING_KEY).encode()
-    return hmac.new(key, b"waver.receipt/1\0" + canonical(receipt), hashlib.sha256).hexdigest()
+def sign(statement: dict[str, Any], *, kind: str = RECEIPT) -> str:
+    """Sign a statement with this installation's key; gives 128 hexadecimal digits."""
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+    key = Ed25519PrivateKey.from_private_bytes(_seed())
+    return key.sign(signed_bytes(kind, statement)).hex()
+
+
+def public_key() -> str:
+    """Give the public key (64 hexadecimal digits) that this installation's signatures fit."""
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+    return Ed25519PrivateKey.from_private_bytes(_seed()).public_key().public_bytes_raw().hex()
+
+
+def known_keys() -> list[str]:
+    """Give the public keys that this installation signs or signed with, the present one first."""
+    return [public_key(), *settings.RELEASE_EARLIER_KEYS]
+
+
+def key_of(receipt: dict[str, Any], signature: str) -> str | None:
+    """Give the public key of ours that the receipt's signature fits; None for no such key."""
+    for key in known_keys():
+        if is_signed(RECEIPT, receipt, signature, key):
+            return key
+    return None
 
 
 def is_genuine(receipt: dict[str, Any], signature: str) -> bool:
     """Tell whether this receipt is the one that was signed here."""
-    return hmac.compare_digest(sign(receipt), signature)
+    return key_of(receipt, signature) is not None
+
+
+def signature_entry(value: str, key: str) -> dict[str, str]:
+    """Give the form in which a signature stands in a release."""
+    return {"algorithm": ALGORITHM, "public_key": key, "value": value}
 
 
 @cache
@@ -41,13 +75,32 @@ def versions() -> dict[str, str]:
     }
 
 
+def _seed() -> bytes:
+    """The private key's 32 bytes. Raises ImproperlyConfigured when the setting holds no key."""
+    try:
+        seed = bytes.fromhex(str(settings.RELEASE_SIGNING_KEY))
+    except ValueError:
+        seed = b""
+    if len(seed) != _SEED_BYTES:
+        raise ImproperlyConfigured(
+            "RELEASE_SIGNING_KEY must be 64 hexadecimal digits, an Ed25519 private key. "
+            "`openssl rand -hex 32` makes one; docs/administrator.md says where it goes."
+        )
+    return seed
+
+
 def _code_digest() -> str:
     """Hash the sources that turn annotations into a verdict."""
+    total = hashlib.sha256()
+    for name, path in sorted(_sources()):
+        total.update(f"{name}\0".encode() + path.read_bytes())
+    return total.hexdigest()
+
+
+def _sources() -> Iterator[tuple[str, Path]]:
     import annotation.agreement
 
-    here = Path(__file__).parent
-    sources = [*Path(annotation.agreement.__file__).parent.glob("*.py"), *here.glob("*.py")]
-    total = hashlib.sha256()
-    for path in sorted(sources, key=lambda source: (source.parent.name, source.name)):
-        total.update(f"{path.parent.name}/{path.name}\0".encode() + path.read_bytes())
-    return total.hexdigest()
+    for home in (Path(annotation.agreement.__file__).parent, Path(__file__).parent):
+        for path in home.rglob("*"):
+            if path.suffix in (".py", ".json") and "migrations" not in path.parts:
+                yield f"{home.name}/{path.relative_to(home).as_posix()}", path

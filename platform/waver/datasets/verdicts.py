@@ -36,12 +36,15 @@ def error_per_look(policy: Mapping[str, Any]) -> float:
 
 
 def judge(
-    assessments: Mapping[str, Assessment], policy: Mapping[str, Any], *, blocked: str = ""
+    assessments: Mapping[str, Assessment],
+    policy: Mapping[str, Any],
+    *,
+    blocked: Mapping[str, tuple[str, ...]],
 ) -> dict[str, Judged]:
-    """Judge every label of a policy. `blocked` is a sentence that makes all UNDETERMINED."""
+    """Judge every label of a policy. `blocked`: label -> sentences that make it UNDETERMINED."""
     error = error_per_look(policy)
     family = len(assessments)
-    able = {} if blocked else {k: a for k, a in assessments.items() if _is_able(a)}
+    able = {k: a for k, a in assessments.items() if _is_able(a) and not blocked.get(k)}
     passed: dict[str, float] = {}
     shares = family
     while True:
@@ -60,7 +63,8 @@ def judge(
         shares = family - len(passed)
     rest = error / (family if policy["multiplicity"] == "bonferroni" else max(1, shares))
     return {
-        key: _judged(found, passed.get(key), rest, blocked) for key, found in assessments.items()
+        key: _judged(found, passed.get(key), rest, blocked.get(key, ()))
+        for key, found in assessments.items()
     }
 
 
@@ -102,11 +106,13 @@ def _reaches(lower: float | None, rule: Mapping[str, Any]) -> bool:
     return lower is not None and lower >= rule["pass"]["lower"]
 
 
-def _judged(found: Assessment, passed_at: float | None, rest: float, blocked: str) -> Judged:
+def _judged(
+    found: Assessment, passed_at: float | None, rest: float, blocked: tuple[str, ...]
+) -> Judged:
     key, rule = found.measured.label.key, found.rule
     error = passed_at if passed_at is not None else rest
     lower = None if found.undetermined else found.lower(error)
-    reasons: tuple[str, ...] = (blocked,) if blocked else found.undetermined
+    reasons = blocked or found.undetermined
     if reasons or lower is None:
         reasons = reasons or ("The interval is undefined at the level that the policy asks for.",)
         said = f"For these raters, nothing can be said about “{key}”: {' '.join(reasons)}"
@@ -120,8 +126,10 @@ def _judged(found: Assessment, passed_at: float | None, rest: float, blocked: st
     reasons = found.failing + (() if lower >= needed else (short,))
     if not found.failing and _is_tentative(found, lower):
         said = f"For these raters, “{key}” is tentative: {numbers}, and {needed} is needed."
+        said += _what_a_tentative_may(rule) + _what_then(rule)
         return Judged(Verdict.TENTATIVE.value, said, reasons, lower, error)
     said = f"For these raters, “{key}” fails: {_numbers(found)}. {' '.join(reasons)}"
+    said += _what_then(rule)
     return Judged(Verdict.FAIL.value, said, reasons, lower, error)
 
 
@@ -133,6 +141,35 @@ def _is_tentative(found: Assessment, lower: float) -> bool:
         and found.alpha >= wanted["point"]
         and lower >= wanted["lower"]
     )
+
+
+def _what_a_tentative_may(rule: Mapping[str, Any]) -> str:
+    if rule["tentative"].get("export_as") == "soft":
+        return " It may leave only as soft labels (the raters' votes), stamped TENTATIVE."
+    return " The policy does not let it leave."
+
+
+_THEN = {
+    "retrain_and_recode": "train the raters again and have it coded anew",
+    "drop_label": "leave the label out",
+    "block": "let nothing of it leave",
+}
+
+
+def _what_then(rule: Mapping[str, Any]) -> str:
+    """What the policy says to do with a label that did not pass, as a sentence."""
+    steps = []
+    for step in rule.get("on_fail", ()):
+        if isinstance(step, str):
+            steps.append(_THEN[step])
+        elif "adjudicate" in step:
+            steps.append(
+                f"adjudicate the {step['adjudicate']['top']:.0%} that are most disputed (which "
+                "changes what is released, never this verdict)"
+            )
+        elif step["merge_into"]:
+            steps.append(f"merge it into “{step['merge_into']}” in a new codebook version")
+    return f" What the policy says to do: {'; '.join(steps)}." if steps else ""
 
 
 def _numbers(found: Assessment) -> str:

@@ -2,8 +2,9 @@
 
 Needs Python 3.10 or later and nothing else: this file is copied into every release.
 
-    python3 verify.py            checks the folder that this file lies in
-    python3 verify.py FOLDER     checks FOLDER
+    python3 verify.py                   checks the folder that this file lies in
+    python3 verify.py FOLDER            checks FOLDER
+    python3 verify.py FOLDER --key HEX  also that the publisher with this public key signed it
 
 How a release is bound together (manifest.json, schema `waver.manifest/1`):
 
@@ -20,6 +21,11 @@ How a release is bound together (manifest.json, schema `waver.manifest/1`):
 - The seal is SHA-256("waver.manifest/1 seal\\0" + canonical JSON of the manifest without its
   seal). It covers containers too and changes with every revision; the root does not.
 - Canonical JSON: sorted keys, no spaces, ASCII only.
+- receipt.json says what the labels rest on. Its `receipt` (what the gate computed) and its
+  `release` (waivers, soft labels, this release's root) are signed with the publisher's Ed25519 key
+  (RFC 8032): over "waver.receipt/2" or "waver.release/1", a zero byte, and the canonical JSON. The
+  public key stands beside the signature; whether it is the publisher's, only the publisher can
+  say, so compare it with what they tell elsewhere.
 """
 
 from __future__ import annotations
@@ -36,6 +42,10 @@ from typing import Any
 
 SCHEMA = "waver.manifest/1"
 MANIFEST = "manifest.json"
+EVIDENCE = "receipt.json"
+ALGORITHM = "Ed25519"
+RECEIPT = "waver.receipt/2"
+STATEMENT = "waver.release/1"
 _LEAF = f"{SCHEMA} leaf\0".encode()
 _NODE = f"{SCHEMA} node\0".encode()
 _SEAL = f"{SCHEMA} seal\0".encode()
@@ -44,7 +54,10 @@ _EMPTY = f"{SCHEMA} empty\0".encode()
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that is wrong: its kind (manifest, changed, missing, extra), path and sentence."""
+    """One thing that is wrong, with its path and a sentence.
+
+    Kinds: manifest, changed, missing, extra, receipt.
+    """
 
     kind: str
     path: str
@@ -104,12 +117,16 @@ def hash_file(path: Path) -> tuple[int, str]:
     return size, total.hexdigest()
 
 
-def verify(folder: Path, *, root: str | None = None, seal: str | None = None) -> list[Problem]:
+def verify(
+    folder: Path, *, root: str | None = None, seal: str | None = None, key: str | None = None
+) -> list[Problem]:
     """Check a release's folder; an empty list means that it is whole and unchanged.
 
     `root`, `seal`: what the publisher says they are, if you have it from elsewhere. Without them
     somebody who can rewrite every file *and* the manifest together would not be noticed. The root
-    alone does not show that somebody else made a leaf a tombstone; the seal does.
+    alone does not show that somebody else made a leaf a tombstone; the seal does. `key`: the
+    publisher's public key (64 hexadecimal digits); without it the receipt is checked against the
+    key that stands beside it.
     """
     try:
         manifest = _read(folder)
@@ -130,7 +147,130 @@ def verify(folder: Path, *, root: str | None = None, seal: str | None = None) ->
         Problem("extra", path, f"“{path}” does not belong to the release: no list names it.")
         for path in sorted(_present(folder) - set(listed) - {MANIFEST})
     ]
+    problems += [
+        Problem("receipt", EVIDENCE, sentence) for sentence in _receipt(folder, manifest, key)
+    ]
     return problems
+
+
+def signed_bytes(kind: str, statement: Any) -> bytes:
+    """Give what is signed: the statement's kind, a zero byte, the statement as canonical JSON."""
+    return kind.encode() + b"\0" + canonical(statement)
+
+
+def is_signed(kind: str, statement: Any, signature: str, key: str) -> bool:
+    """Tell whether the owner of a public key signed this statement; both are hexadecimal."""
+    try:
+        return _is_ed25519(bytes.fromhex(key), signed_bytes(kind, statement), signature)
+    except ValueError:
+        return False
+
+
+def signing_key(folder: Path) -> str | None:
+    """Give the public key that stands in a release's receipt; None where there is none."""
+    try:
+        key = json.loads((folder / EVIDENCE).read_bytes())["signature"]["public_key"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return None
+    return key if isinstance(key, str) else None
+
+
+def _receipt(folder: Path, manifest: dict[str, Any], key: str | None) -> Iterator[str]:
+    """What is wrong with the receipt: sentences. An emptied release needs none."""
+    dataset = manifest.get("dataset")
+    snapshot = dataset.get("snapshot") if isinstance(dataset, dict) else None
+    if all("tombstone" in leaf for leaf in _list_of(manifest, "leaves")):
+        return
+    if snapshot is None and key is None:  # labels of no snapshot: nothing was judged
+        return
+    try:
+        found = json.loads((folder / EVIDENCE).read_bytes())
+        receipt, release = found["receipt"], found["release"]
+        signatures = found["signature"], found["release_signature"]
+        parts = [
+            (str(one["algorithm"]), str(one["public_key"]), str(one["value"])) for one in signatures
+        ]
+        about = (receipt["snapshot"]["sha256"], release["root"], release["receipt_sha256"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        yield f"{EVIDENCE} is missing or is no signed receipt, so nothing shows what the gate said."
+        return
+    for (algorithm, own, value), kind, statement, what in (
+        (parts[0], RECEIPT, receipt, "What the gate computed"),
+        (parts[1], STATEMENT, release, "What was released, and on whose responsibility,"),
+    ):
+        if algorithm != ALGORITHM or not is_signed(kind, statement, value, own):
+            yield f"{what} was changed after it was signed: the signature in {EVIDENCE} is wrong."
+        elif key is not None and own.lower() != key.strip().lower():
+            yield f"{what} was signed with the key {own}, which is not the publisher's."
+    digest = hashlib.sha256(canonical(receipt)).hexdigest()
+    if about != (snapshot, manifest.get("root"), digest):
+        yield f"{EVIDENCE} belongs to another release."
+
+
+# Ed25519, checking only: RFC 8032, section 5.1.7. Points are (X, Y, Z, T) with x = X/Z, y = Y/Z,
+# xy = T/Z. Nothing here is secret, so that it need not take the same time for every input.
+_P = 2**255 - 19
+_ORDER = 2**252 + 27742317777372353535851937790883648493
+_D = -121665 * pow(121666, -1, _P) % _P
+_Point = tuple[int, int, int, int]
+
+
+def _added(one: _Point, other: _Point) -> _Point:
+    a = (one[1] - one[0]) * (other[1] - other[0]) % _P
+    b = (one[1] + one[0]) * (other[1] + other[0]) % _P
+    c = 2 * one[3] * other[3] * _D % _P
+    d = 2 * one[2] * other[2] % _P
+    e, f, g, h = b - a, d - c, d + c, b + a
+    return e * f % _P, g * h % _P, f * g % _P, e * h % _P
+
+
+def _times(factor: int, point: _Point) -> _Point:
+    total: _Point = (0, 1, 1, 0)
+    while factor:
+        if factor & 1:
+            total = _added(total, point)
+        point = _added(point, point)
+        factor >>= 1
+    return total
+
+
+def _point(raw: bytes) -> _Point:
+    """Read a point. Raises ValueError for 32 bytes that are none."""
+    if len(raw) != 32:
+        raise ValueError("A point has 32 bytes.")
+    number = int.from_bytes(raw, "little")
+    sign, y = number >> 255, number & ((1 << 255) - 1)
+    if y >= _P:
+        raise ValueError("This is no point.")
+    square = (y * y - 1) * pow(_D * y * y + 1, -1, _P) % _P
+    x = pow(square, (_P + 3) // 8, _P)
+    if (x * x - square) % _P:
+        x = x * pow(2, (_P - 1) // 4, _P) % _P
+    if (x * x - square) % _P or (x == 0 and sign):
+        raise ValueError("This is no point.")
+    if x & 1 != sign:
+        x = _P - x
+    return x, y, 1, x * y % _P
+
+
+_BASE = _point((4 * pow(5, -1, _P) % _P).to_bytes(32, "little"))
+
+
+def _is_ed25519(key: bytes, message: bytes, signature: str) -> bool:
+    """Check a signature (hexadecimal). Raises ValueError where something is no point or number."""
+    raw = bytes.fromhex(signature)
+    if len(raw) != 64:
+        return False
+    public, first = _point(key), _point(raw[:32])
+    scalar = int.from_bytes(raw[32:], "little")
+    if scalar >= _ORDER:
+        return False
+    digest = hashlib.sha512(raw[:32] + key + message).digest()
+    left = _times(scalar, _BASE)
+    right = _added(first, _times(int.from_bytes(digest, "little") % _ORDER, public))
+    return (left[0] * right[2] - right[0] * left[2]) % _P == 0 and (
+        left[1] * right[2] - right[1] * left[2]
+    ) % _P == 0
 
 
 def _read(folder: Path) -> dict[str, Any]:
@@ -286,8 +426,13 @@ def _file(entry: dict[str, Any], where: str) -> tuple[str, int, str]:
 
 def main(arguments: list[str]) -> int:
     """Check the folder named on the command line; 0 when all is well, 1 when not."""
+    key = None
+    if "--key" in arguments:
+        place = arguments.index("--key")
+        key = (arguments[place + 1 : place + 2] or [""])[0]
+        arguments = arguments[:place] + arguments[place + 2 :]
     folder = Path(arguments[0]) if arguments else Path(__file__).resolve().parent
-    problems = verify(folder)
+    problems = verify(folder, key=key)
     if isinstance(sys.stdout, io.TextIOWrapper):  # a terminal that cannot write every letter
         sys.stdout.reconfigure(errors="backslashreplace")
     for problem in problems:
@@ -296,6 +441,12 @@ def main(arguments: list[str]) -> int:
         sys.stdout.write(f"{len(problems)} problem(s). This is not the release as published.\n")
         return 1
     sys.stdout.write("Nothing is changed, missing or extra: the release is as it was published.\n")
+    own = signing_key(folder)
+    if key is not None:
+        sys.stdout.write("The receipt was signed by the publisher with this key.\n")
+    elif own:
+        sys.stdout.write(f"The receipt's signature is right. It was made with the key\n{own}\n")
+        sys.stdout.write("Compare it with the publisher's, or give that one with --key.\n")
     return 0
 
 

@@ -129,6 +129,9 @@ LABEL_STUDIO_PYTHON = Path(
 # The address at which Label Studio's guard reaches Waver's internal endpoints.
 WAVER_INTERNAL_URL = os.environ.get("WAVER_INTERNAL_URL", f"http://127.0.0.1:{WAVER_PORT}")
 
+# Public keys that releases were signed with before the present key; their receipts stay valid.
+RELEASE_EARLIER_KEYS = os.environ.get("WAVER_RELEASE_EARLIER_KEYS", "").split()
+
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_ACKS_LATE = False
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
@@ -154,6 +157,12 @@ CELERY_BEAT_SCHEDULE = {
         "args": ["annotation.collect"],
         "schedule": 15.0,
         "options": {"queue": "upkeep", "expires": 15},
+    },
+    "remove what is kept about raters whose time is over, once a day": {
+        "task": "workers.enqueue",
+        "args": ["annotation.forget_raters"],
+        "schedule": 86_400.0,
+        "options": {"queue": "upkeep", "expires": 3600},
     },
 }
 

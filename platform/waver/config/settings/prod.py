@@ -1,6 +1,7 @@
 """Production (docker-compose.yml): every secret and address comes from the environment."""
 
 import os
+import re
 
 from django.core.exceptions import ImproperlyConfigured
 
@@ -27,6 +28,11 @@ LABEL_STUDIO_SERVICE_TOKEN = required("WAVER_LABEL_STUDIO_SERVICE_TOKEN")
 LABEL_STUDIO_GUARD_SECRET = required("WAVER_LABEL_STUDIO_GUARD_SECRET")
 LABEL_STUDIO_WEBHOOK_SECRET = required("WAVER_LABEL_STUDIO_WEBHOOK_SECRET")
 RELEASE_SIGNING_KEY = required("WAVER_RELEASE_SIGNING_KEY")
+if not re.fullmatch("[0-9a-fA-F]{64}", RELEASE_SIGNING_KEY):
+    raise ImproperlyConfigured(
+        "WAVER_RELEASE_SIGNING_KEY must be 64 hexadecimal digits, an Ed25519 private key: "
+        "`openssl rand -hex 32` makes one. docs/administrator.md says more."
+    )
 ALLOWED_HOSTS = [host.strip() for host in required("WAVER_HOSTS").split(",")]
 CSRF_TRUSTED_ORIGINS = [f"https://{host}" for host in ALLOWED_HOSTS if "." in host]
 

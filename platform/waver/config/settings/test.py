@@ -11,7 +11,7 @@ SECRET_KEY = "tests only"  # noqa: S105
 LABEL_STUDIO_SERVICE_TOKEN = "tests-service-token"  # noqa: S105
 LABEL_STUDIO_GUARD_SECRET = "tests-guard-secret"  # noqa: S105
 LABEL_STUDIO_WEBHOOK_SECRET = "tests-webhook-secret"  # noqa: S105
-RELEASE_SIGNING_KEY = "tests-signing-key"
+RELEASE_SIGNING_KEY = "5a" * 32
 
 DATABASES = {
     "default": {

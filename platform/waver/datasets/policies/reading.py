@@ -19,6 +19,13 @@ _HERE = Path(__file__).parent
 HONEST_CLUSTERS = 30
 """With fewer participants a cluster bootstrap is too narrow (facts: coverage under 92 %)."""
 
+ALWAYS_EXCLUDED = ("withdrawn", "gold", "training", "adjudicated")
+"""What `population → exclude` must name if it is there; it is left out in any case."""
+RELIABILITY_SAMPLE = {"design": "random", "weights": "inverse_probability", "min_share": 0.10}
+"""What holds for a policy that says nothing about it."""
+REPORT = ("n", "percent", "pabak", "ac1", "fleiss", "specific", "alpha_by_category")
+"""What is reported beside alpha for a label whose policy does not say."""
+
 _Path = tuple[Any, ...]
 
 
@@ -33,6 +40,7 @@ class PolicyProblem(BadInput):
 def read(text: str) -> dict[str, Any]:
     """Read a policy's YAML text and check it against the schema and the rules beyond it.
 
+    What may be left out has its default in the answer, so that no caller has to know it.
     Raises PolicyProblem with every problem found.
     """
     return copy.deepcopy(_read(text))
@@ -57,7 +65,10 @@ def _read(text: str) -> dict[str, Any]:
         ]
     if found:
         raise PolicyProblem([f"Line {line}: {sentence}" for line, sentence in sorted(set(found))])
-    return dict(value)
+    policy: dict[str, Any] = {"reliability_sample": dict(RELIABILITY_SAMPLE)} | dict(value)
+    for label in policy["labels"].values():
+        label.setdefault("report", list(REPORT))
+    return policy
 
 
 @cache
@@ -112,7 +123,9 @@ def _explain(error: ValidationError) -> Iterator[tuple[_Path, str]]:
     rule = error.validator
     value: Any = error.instance
     limit: Any = error.validator_value
-    if error.context:
+    if rule in ("anyOf", "pattern") and path and (said := _said_of(path, value)):
+        yield path, said
+    elif error.context:
         for inner in error.context:
             yield from _explain(inner)
     elif rule == "required":
@@ -131,12 +144,43 @@ def _explain(error: ValidationError) -> Iterator[tuple[_Path, str]]:
         yield path, f"{_plain(str(rule), limit)}, not {json.dumps(value, default=str)}."
 
 
+def _said_of(path: _Path, value: Any) -> str:
+    """What a setting may be that can be written in several ways; "" for any other."""
+    said = json.dumps(value, default=str)
+    if path[-1] in ("category_alpha_min", "specific_agreement_min"):
+        return (
+            "the value must be a number from 0 to 1, or a group with such a number for each of "
+            f"the label's values, not {said}."
+        )
+    if "on_fail" in path and "export_as" in str(value):
+        return (
+            "a label that fails does not leave, not even as soft labels. Write “export_as: soft” "
+            "under “tentative”: it is for labels that come close."
+        )
+    if "on_fail" in path:
+        return (
+            "the entry must be “adjudicate: {top: 0.1}”, “retrain_and_recode”, “merge_into: …”, "
+            f"“drop_label” or “block”, not {said}."
+        )
+    if "report" in path:
+        return (
+            f"{said} is not known. Known here: {', '.join(REPORT)}, u_alpha, bar_u_alpha, "
+            "event_f1@0.5 (with any overlap from 0 to 1) and event_f1@tol0.5s (any tolerance)."
+        )
+    return ""
+
+
 def _not_allowed(path: _Path, allowed: list[Any], value: Any) -> str:
     said = json.dumps(value, default=str)
     if path and path[-1] == "metric":
         return (
             f"the gate judges by Krippendorff's alpha only, not by {said}: other coefficients are "
             "reported beside it. Write “metric: alpha”."
+        )
+    if path and path[-1] == "design":
+        return (
+            f"agreement on recordings that were not drawn at random proves nothing, not {said} "
+            "either. Write “design: random”."
         )
     if path and path[-1] == "prelabel_exposure":
         return (
@@ -157,9 +201,10 @@ def _plain(rule: str, limit: Any) -> str:
         "maximum": f"the value must be at most {limit}",
         "exclusiveMinimum": f"the value must be above {limit}",
         "minLength": "the text must not be empty",
-        "minProperties": f"there must be at least {limit} label",
-        "minItems": f"there must be {limit} numbers",
-        "maxItems": f"there must be {limit} numbers",
+        "minProperties": f"there must be at least {limit} entry",
+        "minItems": f"there must be {limit} entries",
+        "maxItems": f"there must be {limit} entries",
+        "uniqueItems": "no entry may stand there twice",
     }.get(rule, f"the value breaks the rule “{rule}: {limit}”")
 
 
@@ -169,6 +214,10 @@ def _listed(names: list[str]) -> str:
 
 def _rules(policy: Mapping[str, Any]) -> Iterator[tuple[_Path, str]]:
     """What a schema cannot say."""
+    exclude = policy["population"].get("exclude")
+    if exclude is not None and (missing := sorted(set(ALWAYS_EXCLUDED) - set(exclude))):
+        said = "never count for agreement, and no policy can let them in"
+        yield ("population", "exclude"), f"{_listed(missing)} {said}. Name them as well."
     for name, label in policy["labels"].items():
         base: tuple[Hashable, ...] = ("labels", name)
         guards = label["guards"]
@@ -192,6 +241,15 @@ def _rules(policy: Mapping[str, Any]) -> Iterator[tuple[_Path, str]]:
         for foreign in {"scale", "positive"} if label["data"] == "segments" else {"tick_us"}:
             if foreign in label:
                 yield (*base, foreign), f"“{foreign}” has no meaning for {label['data']}."
+        yield from _rules_for_report(base, label)
+
+
+def _rules_for_report(base: _Path, label: Mapping[str, Any]) -> Iterator[tuple[_Path, str]]:
+    for place, wanted in enumerate(label.get("report", ())):
+        if label["data"] == "clips" and wanted.startswith(("u_alpha", "bar_u", "event_f1")):
+            yield (*base, "report", place), f"“{wanted}” has no meaning for clips."
+        if wanted.startswith("event_f1@0") and float(wanted.removeprefix("event_f1@")) == 0:
+            yield (*base, "report", place), "an overlap of 0 would match everything; ask for more."
 
 
 def _rules_for_positive(
@@ -202,6 +260,8 @@ def _rules_for_positive(
     }  # fmt: skip
     if label["data"] == "clips" and "positive" not in label:
         for name in sorted(about_positive & set(guards)):
+            if isinstance(guards[name], dict):
+                continue  # it names the values itself
             yield (
                 (*base, "guards", name),
                 f"“{name}” is about one value, so the label must name it as “positive”.",
