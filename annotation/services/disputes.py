@@ -110,7 +110,13 @@ class Work:
 def codebook_with_work(study: Study) -> CodebookVersion | None:
     """Give the newest codebook version under which work was accepted, as snapshots do."""
     return (
-        CodebookVersion.objects.filter(study=study, annotation__verdict=Annotation.Verdict.ACCEPTED)
+        CodebookVersion.objects.filter(
+            study=study,
+            annotation__verdict=Annotation.Verdict.ACCEPTED,
+            annotation__assignment__batch__kind=Batch.Kind.WORK,
+            annotation__assignment__is_gold=False,
+            annotation__assignment__repeat=0,
+        )
         .order_by("-version", "-created_at")
         .first()
     )

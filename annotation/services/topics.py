@@ -1,6 +1,7 @@
 """What can be adjudicated in a codebook: the answers that a study is after, one topic each.
 
-Certainties, cues and notes are the raters' own and are never decided by somebody else.
+Certainties, cues and notes are the raters' own and are never decided by somebody else; ratings on
+a scale of numbers are averaged instead.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from typing import Literal
 
 from annotation.agreement import GAP
 from annotation.codebooks import Codebook, Pass, Question, Value, load
+from annotation.codebooks.model import PAIR, Scale
 from annotation.models import CodebookVersion
 
 PRESENT, ABSENT = "present", "absent"
@@ -33,7 +35,7 @@ class Topic:
     unit: Literal["clip", "segment"]
     source: str
     answer: str
-    scale: Literal["nominal", "ordinal"]
+    scale: Scale
     values: tuple[str, ...]
     title: str
     choices: tuple[tuple[str, str], ...]
@@ -77,7 +79,7 @@ def _of_pass(part: Pass) -> list[Topic]:
     found = [_of_label(part, value) for value in part.labels]
     if part.unit == "clip":
         for question in part.questions:
-            if question.role == "label" and question.kind != "text":
+            if question.role == "label" and question.kind not in ("text", "rating"):
                 found += _of_question(part, question)
     return found
 
@@ -128,10 +130,16 @@ def _of_question(part: Pass, question: Question) -> list[Topic]:
             scale=question.scale,
             values=question.value_ids,
             title=question.title,
-            choices=tuple((value.id, value.title) for value in question.values),
+            choices=tuple((value, _words(question, value)) for value in question.value_ids),
             definition=_said(question.hint, *hints, part.instructions),
         )
     ]
+
+
+def _words(question: Question, value: str) -> str:
+    """The title of an answer; of a pair of answers, both."""
+    titles = {each.id: each.title for each in question.values}
+    return " and ".join(titles.get(part, part) for part in value.split(PAIR))
 
 
 def _said(*texts: str) -> tuple[str, ...]:
