@@ -14,3 +14,7 @@ COLLECT = declare("annotation.collect", queue="io", lease_seconds=60, limit_seco
 REMOVE = declare(
     "annotation.remove", queue="io", lease_seconds=60, limit_seconds=900, max_attempts=12
 )
+# Removes what is kept about raters whose time is over. No subject: the clock asks once a day.
+FORGET_RATERS = declare(
+    "annotation.forget_raters", queue="io", lease_seconds=60, limit_seconds=1800
+)

@@ -1,4 +1,4 @@
-"""Figures about raters: from stored rows, each with its n, and undefined where nothing can be said."""
+"""Figures about raters: from stored rows, each with its n; undefined where nothing can be said."""
 
 from __future__ import annotations
 

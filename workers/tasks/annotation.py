@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from uuid import UUID
 
+from django.utils import timezone
+
 from annotation import jobs
 from annotation.models import Annotation, Batch, RemoteProject
 from annotation.services import collect, publish, withdrawn
+from annotation.services.assignment import clearing
+from annotation.services.care import retention
 from waver.core.jobs import JobRun
 from waver.core.models import Job
 from workers.runner import handles
@@ -41,10 +45,24 @@ def collect_work(run: JobRun) -> None:
 
 @handles(jobs.REMOVE)
 def remove_withdrawn(run: JobRun) -> None:
-    """Delete a participant's withdrawn tasks in Label Studio."""
+    """Delete a participant's withdrawn tasks in Label Studio, or a project's taken-back ones."""
+    if run.job.subject_kind == "remote_project":
+        project = RemoteProject.objects.get(pk=run.job.subject_id)
+        clearing.clear_taken_back(project)
+        with run.commit():
+            if clearing.taken_back_tasks(project).exists():
+                publish.clear_soon(project)
+        return
     participant_id = UUID(run.job.subject_id)
     withdrawn.remove_tasks(participant_id)
     with run.commit():
         # Withdrawn while this was running, when asking for a second job gave this one.
         if withdrawn.withdrawn_tasks(participant_id).exists():
             publish.remove_soon(participant_id)
+
+
+@handles(jobs.FORGET_RATERS)
+def forget_raters(run: JobRun) -> None:
+    """Remove what is kept about raters whose time is over, all of them or none."""
+    with run.commit():
+        retention.remove_due(now=timezone.now())

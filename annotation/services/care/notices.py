@@ -94,7 +94,9 @@ def notice(study: Study) -> Notice:
                 f"Your labels are research data and are kept with the study. {_days(days)} after "
                 "your last work in this study, your time records, qualification results, "
                 "languages, absences and conflicts are deleted, and no figures about you can be "
-                "shown any more. That you read this notice, and when, stays on record.",
+                "shown any more. That you read this notice, and when, stays on record. Label "
+                "Studio, the program that you label in, keeps its own copy of your answers until "
+                "an administrator removes it.",
             ),
             Section(
                 "Your rights",

@@ -22,7 +22,9 @@ TITLES = {
     "recordings.cues": "Marking cue candidates",
     "annotation.publish": "Sending clips to raters",
     "annotation.collect": "Fetching raters' work",
+    "annotation.forget_raters": "Removing what is kept about raters whose time is over",
     "datasets.judge": "Measuring agreement",
+    "datasets.figures": "Comparing raters for the pictures",
     "datasets.release": "Building a release",
 }
 OPEN = (Job.State.QUEUED, Job.State.RUNNING)
