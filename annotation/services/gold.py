@@ -7,7 +7,7 @@ agreement or a release.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -294,6 +294,7 @@ def _matched(marked: Spans, expected: Spans, duration_us: int) -> int:
     # numpy and scipy, which the web process does not load
     from annotation.agreement import Segments, event_agreement
 
+    roster: dict[Hashable, tuple[str, ...]] = {"it": ("rater", "known")}
     rows = [("rater", *span) for span in marked] + [("known", *span) for span in expected]
     segments = Segments.from_rows(
         ["it"] * len(rows),
@@ -301,7 +302,7 @@ def _matched(marked: Spans, expected: Spans, duration_us: int) -> int:
         [start for _, start, _ in rows],
         [end for _, _, end in rows],
         ["label"] * len(rows),
-        roster={"it": ("rater", "known")},
+        roster=roster,
         durations={"it": duration_us},
         tick_us=TICK_US,
     )

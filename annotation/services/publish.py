@@ -35,14 +35,28 @@ Progress = Callable[[float, str], None]
 def start(batch: Batch, actor: str) -> Job:
     """Queue the sending of a planned batch and give the job.
 
-    Raises Conflict when the batch is open or closed already.
+    Of an open one, what was added to it or got lost in Label Studio. Raises Conflict when the batch
+    is closed, or open and nothing in it waits to be sent.
     """
+    planned = batch.assignments.filter(state=Assignment.State.PLANNED)
+    if batch.state == Batch.State.OPEN and planned.exists():
+        return send_more(batch, actor)
     states.move(
         batch,
         to=Batch.State.PUBLISHING,
         allowed_from=[Batch.State.DRAFT, Batch.State.PUBLISHING],
         error="",
     )
+    audit.record(actor=actor, verb="batch.publish", object_kind="batch", object_id=batch.pk)
+    return enqueue(
+        PUBLISH, subject_kind="batch", subject_id=batch.pk, key=f"{PUBLISH.name}:{batch.pk}"
+    )
+
+
+@transaction.atomic
+def send_more(batch: Batch, actor: str) -> Job:
+    """Queue the sending of what is planned in an open batch, which stays open meanwhile."""
+    Batch.objects.filter(pk=batch.pk).update(error="")
     audit.record(actor=actor, verb="batch.publish", object_kind="batch", object_id=batch.pk)
     return enqueue(
         PUBLISH, subject_kind="batch", subject_id=batch.pk, key=f"{PUBLISH.name}:{batch.pk}"
@@ -80,7 +94,11 @@ def finish(batch: Batch) -> None:
 
 
 def give_up(batch_id: str, sentence: str) -> None:
-    """Make a batch a draft again after its sending failed for good, with the reason on it."""
+    """Make a batch a draft again after its sending failed for good, with the reason on it.
+
+    One that was open already stays open: its raters work on.
+    """
+    Batch.objects.filter(pk=batch_id, state=Batch.State.OPEN).update(error=sentence)
     Batch.objects.filter(pk=batch_id, state=Batch.State.PUBLISHING).update(
         state=Batch.State.DRAFT, error=sentence
     )
@@ -194,7 +212,19 @@ def _note_sent(project: RemoteProject, sent: dict[UUID, int]) -> set[UUID]:
         withdrawn = [row for row in rows if row.state == Assignment.State.WITHDRAWN]
         for participant_id in sorted({row.recording.take.participant_id for row in withdrawn}):
             remove_soon(participant_id)
+        if any(row.state == Assignment.State.TAKEN_BACK for row in rows):
+            clear_soon(project)
     return set(sent) - {row.pk for row in rows}
+
+
+def clear_soon(project: RemoteProject) -> Job:
+    """Queue the deletion of tasks that were taken back from a project's rater."""
+    return enqueue(
+        REMOVE,
+        subject_kind="remote_project",
+        subject_id=project.pk,
+        key=f"{REMOVE.name}:{project.pk}",
+    )
 
 
 def remove_soon(participant_id: UUID) -> Job:

@@ -14,6 +14,7 @@ from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
 
 from annotation.models import Assignment, Batch, RemoteProject
+from annotation.services import opening, workload
 from waver.accounts.models import LabelStudioSession, User
 from waver.core.errors import Conflict, Missing, NotAllowed
 from waver.studies.models import Membership
@@ -38,7 +39,7 @@ def begin(user: User, batch: Batch, web_session_key: str) -> str:
     """Give a one-time ticket that leads the rater into their own project of a batch.
 
     Raises Missing when the rater has nothing in the batch, NotAllowed when they are no annotator of
-    its study any more, Conflict while it is not open.
+    its study any more, Conflict while it is not open, or not to this rater (see `opening`).
     """
     if not Assignment.objects.filter(batch=batch, rater=user).exists():
         raise Missing("You have no recordings in this batch. Your queue lists where you have some.")
@@ -57,6 +58,9 @@ def begin(user: User, batch: Batch, web_session_key: str) -> str:
             "This batch is not open for labelling. If it is new, it is being sent to Label Studio: "
             "wait a minute and start again."
         )
+    not_yet = opening.refusal(user, batch)
+    if not_yet:
+        raise Conflict(not_yet)
     ticket = TimestampSigner(salt=_SALT).sign(secrets.token_urlsafe(32))
     now = timezone.now()
     # Once the Waver session has run out, nobody can sign out of it: the stay must not outlive it.
@@ -120,6 +124,17 @@ def check(key: str) -> Stay:
     if not key or row is None:
         raise NotAllowed(_ENDED)
     return Stay(user=row.user, project=row.remote_project_id, key=key)
+
+
+def pause(stay: Stay) -> str:
+    """Say why a rater gets no further recording for now; "" when they do.
+
+    What they have open they may still submit.
+    """
+    batch = Batch.objects.filter(
+        projects__remote_id=stay.project, study__design__daily_limit__isnull=False
+    ).first()
+    return workload.refusal(stay.user, batch) if batch else ""
 
 
 def end(key: str) -> None:

@@ -103,6 +103,7 @@ def test_a_batch_is_sent_once_and_a_failed_one_becomes_a_draft_with_its_reason(l
     batch.refresh_from_db()
     assert (batch.state, batch.error) == ("draft", "Label Studio did not answer.")
     Batch.objects.update(state="open")
+    batch.assignments.update(state="sent")
     batch.refresh_from_db()
     with pytest.raises(Conflict):
         publish.start(batch, "lead")

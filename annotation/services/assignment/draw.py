@@ -58,20 +58,23 @@ def allocate(
     *,
     seed: int,
     earlier: Mapping[Rater, int] | None = None,
+    already: Mapping[Rater, int] | None = None,
 ) -> dict[Thing, frozenset[Rater]]:
     """Give every recording exactly the raters that it needs, with loads as even as can be.
 
     Where everybody may label everything, the largest and the smallest load differ by 1 at most.
     Where languages or conflicts forbid that, no rater has a recording that could be handed on, in
     one step or along a chain of raters, to somebody who has two less: this minimises the sum of
-    squared loads. `earlier` is what raters had before; it decides between equals only.
+    squared loads. `already` is what raters hold and keep: it counts as load. `earlier` is what they
+    had before; it decides between equals only.
     Raises ValueError for a recording that needs more raters than may label it.
     """
     before = earlier or {}
     short = [thing for thing, each in wanted.items() if each.need > len(each.may)]
     if short:
         raise ValueError(f"Too few raters may label {short[0]}.")
-    load: dict[Rater, int] = {rater: 0 for each in wanted.values() for rater in each.may}
+    held = already or {}
+    load = {rater: held.get(rater, 0) for each in wanted.values() for rater in each.may}
     given: dict[Thing, set[Rater]] = {}
     # Who can be given to few first: the others make good what those leave uneven.
     for thing in sorted(

@@ -120,6 +120,13 @@ def own_project(request, rater, kwargs):
     _require(kwargs["pk"] == rater.project)
 
 
+def next_of_project(request, rater, kwargs):
+    """The stream of the rater's project, while they may go on; what is open is still taken in."""
+    own_project(request, rater, kwargs)
+    if rater.pause:
+        raise Refused(rater.pause)
+
+
 def names_own_project(request, rater, kwargs):
     """The query must name the rater's project, because the view would else choose one."""
     _require("project" in request.GET)
@@ -130,6 +137,8 @@ def next_task(request, rater, kwargs):
     names_own_project(request, rater, kwargs)
     if request.GET.getlist("id") != ["next_task"]:
         raise Refused("This action is switched off for raters.")
+    if rater.pause:
+        raise Refused(rater.pause)
     body = _body(request)
     _own_project_in(body, rater)
     if "view" in body:

@@ -14,11 +14,15 @@ RATER_DOMAIN = "raters.invalid"  # never a real address: no mail can ever be sen
 
 @dataclass(frozen=True)
 class Rater:
-    """A rater who came from Waver, for one project."""
+    """A rater who came from Waver, for one project.
+
+    `pause` is a sentence where they get no further recording for now, else "".
+    """
 
     user: object
     project: int
     key: str
+    pause: str = ""
 
 
 @dataclass(frozen=True)
@@ -89,7 +93,7 @@ def _rater(request):
     if not same or not _is_member(request.user, project):
         request.session.flush()
         raise Refused("You have no work in this project. Start labelling from your page in Waver.")
-    return Rater(user=request.user, project=project, key=key)
+    return Rater(user=request.user, project=project, key=key, pause=answer.get("pause") or "")
 
 
 def _is_member(user, project):

@@ -38,7 +38,7 @@ RULES = {
     # The project and its stream of tasks.
     "^api/projects/": {"GET": checks.empty_page},
     "^api/projects/<int:pk>/": {"GET": checks.own_project},
-    "^api/projects/<int:pk>/next/": {"GET": checks.own_project},
+    "^api/projects/<int:pk>/next/": {"GET": checks.next_of_project},
     "^api/projects/<int:pk>/label-stream-history/": {"GET": checks.own_project},
     "^api/dm/project/": {"GET": checks.names_own_project},
     "^api/dm/columns/": {"GET": checks.names_own_project},

@@ -66,9 +66,14 @@ def redeem(request: HttpRequest) -> HttpResponse:
 @_for_holder_of(GUARD_HEADER, "LABEL_STUDIO_GUARD_SECRET")
 @require_POST
 def session(request: HttpRequest) -> HttpResponse:
-    """Say whose stay a key is: `{"key"}` gives `{"rater", "project"}`, or 403 when it ended."""
+    """Say whose stay a key is: `{"key"}` gives `{"rater", "project", "pause"}`, or 403 after it.
+
+    `pause` is a sentence where the rater gets no further recording today, else "".
+    """
     stay = stays.check(_word(request, "key"))
-    return JsonResponse({"rater": str(stay.user.pk), "project": stay.project})
+    return JsonResponse(
+        {"rater": str(stay.user.pk), "project": stay.project, "pause": stays.pause(stay)}
+    )
 
 
 @_for_holder_of(GUARD_HEADER, "LABEL_STUDIO_GUARD_SECRET")
