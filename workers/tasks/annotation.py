@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from uuid import UUID
 
+from django.utils import timezone
+
 from annotation import jobs
 from annotation.models import Annotation, Batch, RemoteProject
 from annotation.services import collect, publish, withdrawn
 from annotation.services.assignment import clearing
+from annotation.services.care import retention
 from waver.core.jobs import JobRun
 from waver.core.models import Job
 from workers.runner import handles
@@ -56,3 +59,10 @@ def remove_withdrawn(run: JobRun) -> None:
         # Withdrawn while this was running, when asking for a second job gave this one.
         if withdrawn.withdrawn_tasks(participant_id).exists():
             publish.remove_soon(participant_id)
+
+
+@handles(jobs.FORGET_RATERS)
+def forget_raters(run: JobRun) -> None:
+    """Remove what is kept about raters whose time is over, all of them or none."""
+    with run.commit():
+        retention.remove_due(now=timezone.now())
