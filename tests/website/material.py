@@ -67,11 +67,21 @@ def make_material(study: Study, annotator: User) -> Material:
     )
     Assignment.objects.filter(pk=assignment.pk).update(state=Assignment.State.SUBMITTED)
     gate_run = make_gate_run(study, batch.codebook)
+    make_pictures(gate_run, assignment)
     release = Release.objects.create(
         study=study, gate_run=gate_run, version="1.0.0", purpose="research",
         state=Release.State.PUBLISHED, root="ab" * 32, folder="voices-1.0.0-research",
     )  # fmt: skip
     return Material(participant, recording, proxy, batch, assignment, gate_run, release)
+
+
+def make_pictures(gate_run: GateRun, *assignments: Assignment) -> None:
+    """Put assignments' labels into the look's snapshot and compute its pictures."""
+    from waver.datasets import figures
+
+    for assignment in assignments:
+        gate_run.snapshot.annotations.add(*assignment.annotations.all())
+    figures.store(gate_run, figures.compute(gate_run))
 
 
 def bah_codebook(study: Study) -> CodebookVersion:
@@ -138,7 +148,7 @@ def make_gate_run(
 ) -> GateRun:
     """Store a signed look of the gate: one label passes, one is blocked, one is undetermined."""
     labels = {
-        "segments/ah": label_of_receipt(),
+        "segments/ah": label_of_receipt(tick_us=40_000),
         "video/certainty": label_of_receipt(
             verdict="fail", alpha=-0.04, lower=-0.21, without_one_rater=[-0.11, 0.06],
             interval=interval(-0.19, 0.12),

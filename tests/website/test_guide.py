@@ -26,10 +26,14 @@ PAGES = {
     "recording": "/studies/<study>/recordings/<recording>/",
     "batches": "/studies/<study>/batches/", "agreement": "/studies/<study>/agreement/",
     "agreement-run": "/studies/<study>/agreement/<look>/",
+    "anchoring": "/studies/<study>/anchoring/",
     "releases": "/studies/<study>/releases/", "release": "/studies/<study>/releases/<release>/",
     "rater-notice": "/studies/<study>/raters/notice/",
 }  # fmt: skip
 PARTS = {
+    "picture-raters-svg", "picture-raters-csv", "picture-confusion-svg", "picture-confusion-csv",
+    "picture-disputed", "picture-recording-svg", "picture-recording-csv", "picture-anchoring-svg",
+    "picture-anchoring-csv", "pictures-compute",
     "home", "sign-out", "label-start", "recording-timeline", "recording-media", "recording-face",
     "recording-accept", "batch-again", "agreement-look", "agreement-table", "agreement-plot",
     "release-request", "release-download", "guard-redeem", "guard-session", "guard-end",

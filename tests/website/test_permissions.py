@@ -86,6 +86,31 @@ EXPECTED: dict[str, tuple[Arguments, str, dict[str, int]]] = {
     "agreement-run": (lambda m: {**STUDY, "run_id": m.gate_run.pk}, "get", RESEARCH),
     "agreement-table": (lambda m: {**STUDY, "run_id": m.gate_run.pk}, "get", RESEARCH),
     "agreement-plot": (lambda m: {**STUDY, "run_id": m.gate_run.pk}, "get", RESEARCH),
+    "picture-raters-svg": (lambda m: {**STUDY, "run_id": m.gate_run.pk}, "get", RESEARCH),
+    "picture-raters-csv": (lambda m: {**STUDY, "run_id": m.gate_run.pk}, "get", RESEARCH),
+    # One rater alone was compared with nobody (404).
+    "picture-confusion-svg": (
+        lambda m: {**STUDY, "run_id": m.gate_run.pk},
+        "get",
+        RESEARCH | {"researcher": GONE, "lead": GONE},
+    ),
+    "picture-confusion-csv": (
+        lambda m: {**STUDY, "run_id": m.gate_run.pk},
+        "get",
+        RESEARCH | {"researcher": GONE, "lead": GONE},
+    ),
+    "picture-disputed": (lambda m: {**STUDY, "run_id": m.gate_run.pk}, "get", RESEARCH),
+    "pictures-compute": (
+        lambda m: {**STUDY, "run_id": m.gate_run.pk},
+        "post",
+        RESEARCH | {"researcher": SIGN_IN, "lead": SIGN_IN},
+    ),
+    # No pass is named (404).
+    "picture-recording-svg": (of_recording, "get", RESEARCH | {"researcher": GONE, "lead": GONE}),
+    "picture-recording-csv": (of_recording, "get", RESEARCH | {"researcher": GONE, "lead": GONE}),
+    "anchoring": (lambda m: STUDY, "get", RESEARCH),
+    "picture-anchoring-svg": (lambda m: STUDY, "get", RESEARCH),
+    "picture-anchoring-csv": (lambda m: STUDY, "get", RESEARCH),
     # No version is named, so nothing is built (400).
     "release-request": (
         lambda m: {**STUDY, "run_id": m.gate_run.pk},

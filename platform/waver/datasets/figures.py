@@ -123,8 +123,10 @@ def compute(run: GateRun) -> Computed:
     rows: list[Figure] = []
     apart: list[RecordingDisagreement] = []
     for one in judged(run).values():
+        # As the gate measures: what was drawn for it, weighted. The rest is about all that is there.
+        drawn = measure(run.snapshot, one.label, tick_us=one.tick_us, sample_only=True)
+        rows += _figures(run.snapshot, Kind.RATERS, one.name, disagreement.by_raters(drawn))
         blind = measure(run.snapshot, one.label, tick_us=one.tick_us)
-        rows += _figures(run.snapshot, Kind.RATERS, one.name, disagreement.by_raters(blind))
         rows += _figures(run.snapshot, Kind.ARMS, one.name, _arms(run.snapshot, one, blind))
         if one.tick_us is None:
             found = disagreement.of_answers(blind)

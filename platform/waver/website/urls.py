@@ -1,5 +1,8 @@
 """The website's addresses. Who may open each is tested in tests/website/test_permissions.py."""
 
+from collections.abc import Callable
+
+from django.http import HttpResponseBase
 from django.urls import URLPattern, URLResolver, include, path
 
 from waver.website.labelstudio.urls import urlpatterns as label_studio_urls
@@ -7,6 +10,7 @@ from waver.website.views import (
     agreement,
     auth,
     batches,
+    pictures,
     queue,
     raters,
     recordings,
@@ -17,6 +21,15 @@ from waver.website.views import (
 
 STUDY = "studies/<slug:code>/"
 RECORDING = f"{STUDY}recordings/<uuid:recording_id>/"
+
+
+def picture(address: str, view: Callable[..., HttpResponseBase], name: str) -> list[URLPattern]:
+    """Give a picture's two addresses: the SVG and the table behind it."""
+    return [
+        path(f"{address}.{suffix}", view, {"suffix": suffix}, name=f"{name}-{suffix}")
+        for suffix in ("svg", "csv")
+    ]
+
 
 app_name = "website"
 urlpatterns: list[URLPattern | URLResolver] = [
@@ -42,6 +55,15 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path(f"{STUDY}agreement/<uuid:run_id>/", agreement.run, name="agreement-run"),
     path(f"{STUDY}agreement/<uuid:run_id>/table.csv", agreement.table, name="agreement-table"),
     path(f"{STUDY}agreement/<uuid:run_id>/plot.svg", agreement.plot, name="agreement-plot"),
+    *picture(f"{STUDY}agreement/<uuid:run_id>/raters", pictures.raters, "picture-raters"),
+    *picture(f"{STUDY}agreement/<uuid:run_id>/confusion", pictures.confusion, "picture-confusion"),
+    path(
+        f"{STUDY}agreement/<uuid:run_id>/recordings.csv", pictures.disputed, name="picture-disputed"
+    ),
+    path(f"{STUDY}agreement/<uuid:run_id>/pictures/", pictures.compute, name="pictures-compute"),
+    *picture(f"{RECORDING}disagreement", pictures.recording, "picture-recording"),
+    path(f"{STUDY}anchoring/", pictures.anchoring, name="anchoring"),
+    *picture(f"{STUDY}anchoring/comparison", pictures.anchoring_file, "picture-anchoring"),
     path(
         f"{STUDY}agreement/<uuid:run_id>/release/", releases.request_release, name="release-request"
     ),

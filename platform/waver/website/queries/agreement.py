@@ -14,11 +14,14 @@ from annotation.codebooks.loader import load
 from annotation.codebooks.model import CodebookError
 from annotation.models import CodebookVersion
 from waver.core.errors import Missing
+from waver.core.models import Job
+from waver.datasets.jobs import FIGURES
 from waver.datasets.models import GateRun, Waiver
 from waver.datasets.receipts import is_genuine
 from waver.studies.models import Study
-from waver.website.plots import Estimate
+from waver.website.plots import Caption, Estimate, forest
 
+COEFFICIENT = "Krippendorff's α"
 COLUMNS = (
     "label", "title", "verdict", "alpha", "low", "high", "level", "lower_that_counts", "needed",
     "without_one_rater_low", "without_one_rater_high", "prevalence", "participants", "recordings",
@@ -73,7 +76,20 @@ class LabelLine:
             least=self.least,
             most=self.most,
             words=" ".join(self.reasons),
+            n=self.n_text,
+            url=f"#{self.anchor}",
         )
+
+    @property
+    def anchor(self) -> str:
+        """Give the name under which the label's sentence stands on the page."""
+        return f"label-{self.key.replace('/', '-')}"
+
+    @property
+    def n_text(self) -> str:
+        """Write what was counted."""
+        parts = [(self.n.get(what), what) for what in ("participants", "recordings", "raters")]
+        return ", ".join(f"{count} {what}" for count, what in parts if count is not None)
 
     def cells(self) -> list[Any]:
         """Give the line of the table that is downloaded, in the order of COLUMNS."""
@@ -98,6 +114,31 @@ class AgreementPage:
     is_genuine: bool
     is_demonstration: bool
 
+    def draw(self, *, alone: bool) -> str:
+        """Draw the forest plot."""
+        caption = Caption(
+            "Agreement on each label, against what is needed",
+            [
+                (
+                    f"{COEFFICIENT}: 1 is full agreement, 0 what chance would give. "
+                    f"{100 * self.level:g} % intervals, participants resampled. A label passes "
+                    "when its whole interval lies above what is needed, after the chance of a "
+                    "wrong pass was shared out over labels and looks; guards can block it too."
+                ),
+                "n stands under each label.",
+            ],
+            source(self.run, is_genuine=self.is_genuine),
+        )
+        lines = [line.estimate() for line in self.lines]
+        return forest(
+            lines, coefficient=COEFFICIENT, caption=caption, level=self.level, alone=alone
+        )
+
+    @property
+    def hints(self) -> list[Hint]:
+        """Give what the policy advises for each label that is blocked."""
+        return hints(self.run, self.lines)
+
     @property
     def largest_difference(self) -> float | None:
         """Give the largest difference between the two computations of alpha."""
@@ -108,6 +149,73 @@ class AgreementPage:
     def level(self) -> float:
         """Give the level of the intervals, 0 to 1."""
         return next((line.level for line in self.lines if line.level), 0.95)
+
+
+def are_pictures_asked(run: GateRun) -> bool:
+    """Tell whether a worker has been asked to compute the pictures of a look."""
+    return Job.objects.filter(
+        name=FIGURES.name,
+        subject_id=str(run.pk),
+        state__in=(Job.State.QUEUED, Job.State.RUNNING),
+    ).exists()
+
+
+@dataclass(frozen=True)
+class Hint:
+    """What the policy advises for a blocked label."""
+
+    line: LabelLine
+    sentences: list[str]
+
+
+def hints(run: GateRun, lines: list[LabelLine]) -> list[Hint]:
+    """Put the policy's `on_fail` of each blocked label into sentences."""
+    # Here, because it loads the policy's schema.
+    from waver.datasets.policies import read
+
+    rules = read(run.policy.text)["labels"]
+    open_ = (GateRun.Verdict.PASS.value, GateRun.Verdict.WAIVED.value)
+    return [
+        Hint(line, [_advice(step) for step in rules.get(line.key, {}).get("on_fail", [])])
+        for line in lines
+        if line.verdict not in open_
+    ]
+
+
+def _advice(step: Any) -> str:
+    name: str = next(iter(step)) if isinstance(step, dict) else step
+    value: Any = step[name] if isinstance(step, dict) else None
+    if name == "adjudicate":
+        return (
+            f"Adjudicate the {value['top']:.0%} of items on which most is disputed. Decisions go "
+            "into the consensus, never into agreement."
+        )
+    if name == "merge_into":
+        if value:
+            return f"Merge the label into “{value}” in the codebook's next version."
+        return "Merge the label into another one in the codebook's next version."
+    return {
+        "retrain_and_recode": "Train the raters on the examples they part over, and label anew.",
+        "drop_label": "Leave the label out of releases.",
+        "block": "It stays blocked until raters agree.",
+    }.get(name, name.replace("_", " "))
+
+
+def source(run: GateRun, *, is_genuine: bool = True) -> str:
+    """Say where a picture's numbers come from, so that it can be read without its page."""
+    snapshot = run.snapshot
+    study = snapshot.study
+    said = (
+        f"{study.title} ({study.code}), snapshot {snapshot.number} (SHA-256 "
+        f"{snapshot.sha256[:16]}…), codebook {snapshot.codebook}, look {run.look}, gate run "
+        f"{run.pk} of {run.created_at:%Y-%m-%d}. For these raters. Drawn "
+        f"{timezone.now():%Y-%m-%d}."
+    )
+    if run.receipt.get("policy", {}).get("demonstration"):
+        said += " The policy is for demonstration: no evidence about any label."
+    if study.is_synthetic:
+        said += " Synthetic data."
+    return said if is_genuine else f"{said} THE RECEIPT WAS CHANGED: do not rely on this."
 
 
 def find_run(study: Study, run_id: UUID | None) -> GateRun | None:

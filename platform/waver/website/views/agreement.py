@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, urlencode
 from uuid import UUID
 
 from django.contrib import messages
@@ -13,12 +15,12 @@ from django.views.decorators.http import require_POST, require_safe
 from waver.core.errors import Missing
 from waver.core.jobs import enqueue
 from waver.datasets.jobs import JUDGE
-from waver.datasets.models import GateRun
+from waver.datasets.models import GateRun, RecordingDisagreement
 from waver.website.access import RESEARCH, StudyAccess, study_page
-from waver.website.plots import forest
 from waver.website.queries import agreement as queries
 
-COEFFICIENT = "Krippendorff's α"
+if TYPE_CHECKING:
+    from waver.website.queries.strips import Strip
 
 
 @require_safe
@@ -67,27 +69,73 @@ def table(request: HttpRequest, member: StudyAccess, run_id: UUID) -> HttpRespon
 def plot(request: HttpRequest, member: StudyAccess, run_id: UUID) -> HttpResponse:
     """Give the plot as an SVG file that stands by itself."""
     found = _required(queries.find_run(member.study, run_id))
-    estimates = [line.estimate() for line in queries.label_lines(found)]
     return HttpResponse(
-        forest(estimates, coefficient=COEFFICIENT, alone=True),
+        queries.page(found).draw(alone=True),
         content_type="image/svg+xml",
         headers=_attachment(found, "svg"),
     )
 
 
 def _show(request: HttpRequest, member: StudyAccess, found: GateRun | None) -> HttpResponse:
-    context = {"member": member, "study": member.study}
+    context: dict[str, Any] = {"member": member, "study": member.study}
     if found is not None:
         page = queries.page(found)
-        drawn = forest([line.estimate() for line in page.lines], coefficient=COEFFICIENT)
-        # The plot comes from our own template, which escapes what it is given.
         context |= {
             "page": page,
             "run": found,
-            "plot": mark_safe(drawn),  # noqa: S308
+            # Drawn by our own code, which escapes what it is given; so are the others.
+            "plot": mark_safe(page.draw(alone=False)),  # noqa: S308
             "releasable": found.verdict in (GateRun.Verdict.PASS, GateRun.Verdict.WAIVED),
+            **_pictures(request, member, found),
         }
     return render(request, "website/agreement.html", context)
+
+
+def _pictures(request: HttpRequest, member: StudyAccess, run: GateRun) -> dict[str, Any]:
+    """Draw who disagrees, where and about what, for the label that the address asks about."""
+    # Here, because they load numpy, and most web processes never show this page.
+    from waver.datasets import figures as rows
+    from waver.website.queries import figures, strips
+
+    if not rows.are_there(run):
+        return {"are_pictures_asked": queries.are_pictures_asked(run)}
+    key, one = figures.choose(run, request.GET.get("label", ""))
+    raters = figures.raters(run, key, one, for_lead=member.is_lead)
+    confusion = figures.confusion(run, one)
+    disputed = figures.disputed(run, one, request.GET.get("page", "1"))
+    made = strips.strips(
+        [row.recording for row in disputed],
+        one.label.pass_id,
+        snapshot=run.snapshot,
+        run=run,
+        for_lead=member.is_lead,
+    )
+    where = f"?label={quote(key)}#where"
+    return {
+        "chosen": key,
+        "chosen_title": figures.title_of(run, one),
+        "raters": raters,
+        "raters_plot": mark_safe(  # noqa: S308
+            raters.draw(figures.raters_caption(run, raters), alone=False, url=where)
+        ),
+        "confusion": confusion,
+        "confusion_plot": confusion
+        and mark_safe(  # noqa: S308
+            confusion.draw(figures.confusion_caption(run, confusion), alone=False, url=where)
+        ),
+        "disputed": disputed,
+        "disputed_lines": [_line(row, made.get(row.recording_id)) for row in disputed],
+        "label_query": urlencode({"label": key}),
+    }
+
+
+def _line(row: RecordingDisagreement, strip: Strip | None) -> dict[str, Any]:
+    drawn = strip.draw(slim=True) if strip is not None and strip.is_timed else ""
+    return {
+        "row": row,
+        "strip": mark_safe(drawn),  # noqa: S308
+        "answers": strip.lanes if strip is not None and not strip.is_timed else (),
+    }
 
 
 def _required(found: GateRun | None) -> GateRun:

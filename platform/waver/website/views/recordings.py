@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from typing import Any
 from uuid import UUID
 
 from django.http import (
@@ -13,6 +14,7 @@ from django.http import (
     StreamingHttpResponse,
 )
 from django.shortcuts import redirect, render
+from django.utils.safestring import mark_safe
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
@@ -20,7 +22,7 @@ from waver.consent import policy
 from waver.consent.models import Purpose
 from waver.core.errors import Missing
 from waver.recordings import media, services
-from waver.recordings.models import Asset
+from waver.recordings.models import Asset, Recording
 from waver.recordings.subjects import subject_of
 from waver.recordings.timeline import timeline as timeline_of
 from waver.website import crops
@@ -39,6 +41,7 @@ def recording(request: HttpRequest, member: StudyAccess, recording_id: UUID) -> 
     allowed = policy.decide(Purpose.PROCESS, subject_of(row))
     infer = policy.decide(Purpose.INFER, subject_of(row))
     page = queries.page(row, for_lead=member.is_lead)
+    strips = _strips(row, for_lead=member.is_lead) if allowed and page.raters else []
     return render(
         request,
         "website/recording.html",
@@ -49,9 +52,22 @@ def recording(request: HttpRequest, member: StudyAccess, recording_id: UUID) -> 
             "recording": row,
             "consent": allowed,
             "infer": infer,
+            "strips": strips,
             "playable": page.has_proxy and bool(allowed) and row.rate is not None,
         },
     )
+
+
+def _strips(row: Recording, *, for_lead: bool) -> list[dict[str, Any]]:
+    """Draw where the raters part, one picture for each pass over time."""
+    # Here, because it loads numpy, and most web processes never show a recording's page.
+    from waver.website.queries import strips
+
+    return [
+        # Drawn by our own code, which escapes what it is given.
+        {"part": one.part, "raters": one.raters, "plot": mark_safe(one.draw())}  # noqa: S308
+        for one in strips.of_recording(row, for_lead=for_lead)
+    ]
 
 
 @require_safe

@@ -1,0 +1,290 @@
+"""The disagreement timeline of a recording: its raters' marks, what most say, and how many do.
+
+This module loads numpy; views import it where it is used.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from django.db.models import Prefetch, QuerySet
+
+from annotation.agreement import Segments, consensus_segments
+from annotation.codebooks import Codebook, Pass
+from annotation.codebooks.model import Value as CodebookValue
+from annotation.models import Annotation, Assignment, Batch, ClipLabel, Segment
+from waver.core.errors import Missing
+from waver.datasets.labels import read_codebook
+from waver.datasets.models import GateRun, Snapshot
+from waver.recordings.models import Recording
+from waver.studies.models import StudyDesign
+from waver.website import plots
+from waver.website.plots.drawing import Caption
+from waver.website.queries.agreement import source
+from waver.website.queries.figures import name_of, rater_names
+from waver.website.queries.recording import NO_COLOUR
+
+COLUMNS = ("row", "kind", "label", "start_s", "end_s", "share_of_raters", "answer")
+MOST = "Most raters"
+
+
+@dataclass(frozen=True)
+class Strip:
+    """One recording in one pass, as its raters see it."""
+
+    recording: Recording
+    part: Pass
+    lanes: list[plots.Lane]
+    most: list[plots.Lane]  # what more than half marked, and what exactly half did
+    curves: list[plots.Curve]
+    raters: int
+    run: GateRun | None
+
+    @property
+    def duration_us(self) -> int:
+        """Give the recording's length."""
+        return self.recording.duration_us or 1
+
+    @property
+    def is_timed(self) -> bool:
+        """Tell whether there is anything to draw over time."""
+        return self.part.unit != "clip"
+
+    def rows(self) -> Iterable[list[Any]]:
+        """Give the table's rows, in the order of COLUMNS."""
+        for lane in (*self.lanes, *self.most):
+            for one in lane.stretches:
+                share = "" if one.share is None else one.share
+                yield [
+                    lane.name,
+                    one.kind,
+                    one.label,
+                    one.start_us / 1e6,
+                    one.end_us / 1e6,
+                    share,
+                    "",
+                ]
+            if not lane.stretches and lane.words:
+                yield [lane.name, "answer", "", "", "", "", lane.words]
+        for curve in self.curves:
+            for start, end, share in curve.steps:
+                yield [curve.name, "share", curve.label, start / 1e6, end / 1e6, share, ""]
+
+    def draw(self, *, alone: bool = False, slim: bool = False) -> str:
+        """Draw it; `slim` for a list of many recordings, without the curves."""
+        return plots.strip(
+            self.duration_us, [*self.lanes, *self.most], [] if slim else self.curves,
+            caption=self._caption(), alone=alone, slim=slim,
+            labels=[(value.title, value.colour or NO_COLOUR) for value in self.part.labels],
+        )  # fmt: skip
+
+    def _caption(self) -> Caption:
+        where = source(self.run) if self.run else "These labels are in no snapshot yet."
+        return Caption(
+            f"Disagreement in {name_of(self.recording)}: {self.part.title}",
+            [
+                (
+                    "Time in minutes and seconds. One row for each rater; then what most of them "
+                    "marked (filled) or exactly half (hatched), and the share of raters who "
+                    "marked it at each moment: near ½ they are most divided. Most raters are not "
+                    "always right."
+                ),
+                f"n = {self.raters} raters, {self.duration_us / 1e6:.1f} s.",
+            ],
+            where,
+        )
+
+
+def strips(
+    recordings: Sequence[Recording],
+    pass_id: str,
+    *,
+    snapshot: Snapshot | None,
+    run: GateRun | None,
+    for_lead: bool,
+) -> dict[UUID, Strip]:
+    """Give the strips of some recordings of one study, in four queries.
+
+    With a snapshot, its labels made without pre-labels; else the newest that were accepted.
+    """
+    if not recordings:
+        return {}
+    by_recording: dict[UUID, list[Annotation]] = defaultdict(list)
+    for annotation in _annotations(recordings, pass_id, snapshot):
+        by_recording[annotation.assignment.recording_id].append(annotation)
+    everybody = sorted({a.assignment.rater_id for rows in by_recording.values() for a in rows})
+    names = rater_names(recordings[0].study, everybody, for_lead=for_lead)
+    found = {}
+    for recording in recordings:
+        rows = by_recording[recording.pk]
+        if rows:
+            text = (snapshot.codebook if snapshot else rows[0].codebook).text
+            part = _pass(read_codebook(text), pass_id)
+            if part is not None:
+                found[recording.pk] = _strip(recording, part, rows, names, run)
+    return found
+
+
+def of_recording(recording: Recording, *, for_lead: bool) -> list[Strip]:
+    """Give a recording's strips, one for each pass of segments, from the newest look at it."""
+    run = (
+        GateRun.objects.filter(snapshot__annotations__assignment__recording=recording)
+        .select_related("snapshot__study", "snapshot__codebook")
+        .order_by("-created_at")
+        .first()
+    )
+    passes = (
+        recording.assignments.filter(batch__kind=Batch.Kind.WORK)
+        .order_by("batch__pass_id")
+        .values_list("batch__pass_id", flat=True)
+        .distinct()
+    )
+    found = []
+    for pass_id in passes:
+        made = strips(
+            [recording], pass_id, snapshot=run.snapshot if run else None, run=run,
+            for_lead=for_lead,
+        )  # fmt: skip
+        found += [one for one in made.values() if one.is_timed]
+    return found
+
+
+def one_of_recording(recording: Recording, pass_id: str) -> Strip:
+    """Give the strip that somebody wants to download, without names.
+
+    Raises Missing when nobody labelled the recording in this pass over time.
+    """
+    for one in of_recording(recording, for_lead=False):
+        if one.part.id == pass_id:
+            return one
+    raise Missing("Nobody has marked stretches of this recording in this pass yet.")
+
+
+def _annotations(
+    recordings: Sequence[Recording], pass_id: str, snapshot: Snapshot | None
+) -> QuerySet[Annotation]:
+    rows = Annotation.objects.filter(
+        assignment__recording__in=recordings, assignment__batch__pass_id=pass_id
+    )
+    if snapshot is not None:
+        rows = rows.filter(snapshots=snapshot, assignment__arm=StudyDesign.Arm.BLIND)
+    else:
+        newest = (
+            Annotation.objects.filter(
+                assignment__recording__in=recordings, assignment__batch__kind=Batch.Kind.WORK,
+                assignment__is_gold=False, assignment__repeat=0,
+            )
+            .exclude(assignment__state=Assignment.State.WITHDRAWN)
+            .order_by("assignment_id", "-version")
+            .distinct("assignment_id")
+        )  # fmt: skip
+        rows = rows.filter(pk__in=newest.values("pk"), verdict=Annotation.Verdict.ACCEPTED)
+    return (
+        rows.select_related("assignment", "codebook")
+        .prefetch_related(
+            Prefetch("segments", Segment.objects.order_by("start_us")),
+            Prefetch("clip_labels", ClipLabel.objects.order_by("scale")),
+        )
+        .order_by("assignment__rater_id")
+    )
+
+
+def _pass(codebook: Codebook, pass_id: str) -> Pass | None:
+    return next((part for part in codebook.passes if part.id == pass_id), None)
+
+
+def _strip(
+    recording: Recording,
+    part: Pass,
+    rows: Sequence[Annotation],
+    names: dict[UUID, str],
+    run: GateRun | None,
+) -> Strip:
+    order = sorted(rows, key=lambda row: _number(names[row.assignment.rater_id]))
+    lanes = [
+        plots.Lane(names[row.assignment.rater_id], _stretches(row, part), _words(row, part))
+        for row in order
+    ]
+    most: list[plots.Lane] = []
+    curves: list[plots.Curve] = []
+    if part.unit != "clip" and len(rows) > 1:
+        segments = _segments(recording, part, rows)
+        agreed: list[plots.Stretch] = []
+        for track, value in enumerate(part.labels):
+            lane, curve = _consensus(segments, value, track)
+            agreed += lane
+            name = f"Share: {value.title}" if len(part.labels) > 1 else "Share of raters"
+            curves.append(plots.Curve(name, value.title, value.colour or NO_COLOUR, curve))
+        most.append(plots.Lane(MOST, agreed, "nothing"))
+    return Strip(recording, part, lanes, most, curves, len(rows), run)
+
+
+def _stretches(row: Annotation, part: Pass) -> list[plots.Stretch]:
+    values = {value.id: (track, value) for track, value in enumerate(part.labels)}
+    return [
+        plots.Stretch(
+            segment.start_us, segment.end_us, value.title, value.colour or NO_COLOUR, track=track
+        )
+        for segment in row.segments.all()
+        if segment.label in values  # else it belongs to another version of the codebook
+        for track, value in [values[segment.label]]
+    ]
+
+
+def _words(row: Annotation, part: Pass) -> str:
+    titles = {
+        (question.id, value.id): value.title
+        for question in part.questions
+        for value in question.values
+    }
+    said = [titles.get((one.scale, one.value), one.value) for one in row.clip_labels.all()]
+    return ", ".join(said) or ("marked nothing" if part.unit != "clip" else "no answer")
+
+
+def _segments(recording: Recording, part: Pass, rows: Sequence[Annotation]) -> Segments:
+    length = recording.duration_us or 1
+    known = {value.id for value in part.labels}
+    marks = [
+        (str(row.assignment.rater_id), one.start_us, min(one.end_us, length), one.label)
+        for row in rows
+        for one in row.segments.all()
+        if one.label in known and one.start_us < length
+    ]
+    roster: dict[Hashable, list[Hashable]] = {
+        "it": list(dict.fromkeys(str(row.assignment.rater_id) for row in rows))
+    }
+    return Segments.from_rows(
+        ["it"] * len(marks), [m[0] for m in marks], [m[1] for m in marks], [m[2] for m in marks],
+        [m[3] for m in marks], roster=roster, durations={"it": length}, tick_us=1,
+        labels=[value.id for value in part.labels],
+    )  # fmt: skip
+
+
+def _consensus(
+    segments: Segments, value: CodebookValue, track: int
+) -> tuple[list[plots.Stretch], list[tuple[int, int, float]]]:
+    """What most marked with a label, and the share of raters by time."""
+    found = consensus_segments(segments, value.id)
+    colour = value.colour or NO_COLOUR
+    lane = [
+        plots.Stretch(span.start_us, span.end_us, value.title, colour, kind, span.share, track)
+        for kind, spans in (("agreed", found.segments), ("undecided", found.undecided))
+        for span in spans
+    ]
+    runs = segments.runs(value.id)
+    counts = runs.counts()
+    steps: list[tuple[int, int, float]] = []
+    start = 0
+    for length, (absent, present) in zip(runs.duration_us.tolist(), counts.tolist(), strict=True):
+        steps.append((start, start + length, present / (absent + present)))
+        start += length
+    return sorted(lane, key=lambda one: one.start_us), steps
+
+
+def _number(name: str) -> tuple[int, str]:
+    digits = name.removeprefix("Rater ").split(" ")[0]
+    return (int(digits) if digits.isdigit() else 0, name)
