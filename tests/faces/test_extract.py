@@ -12,9 +12,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.faces.clips import RATE, Picture, moved, write_video
-from workers.faces.align import template
+from workers.faces.align import similarity, template, warp
 from workers.faces.crops import CropReader, read_crop
-from workers.faces.cutting import judge
+from workers.faces.cutting import judge, spoiled
 from workers.faces.detectors import Detections, Detector
 from workers.faces.errors import FaceError
 from workers.faces.extract import FaceExtraction, extract_faces
@@ -161,8 +161,8 @@ def test_every_fifth_frame_loses_no_crop_and_stays_close(
     marks = [name for name in COLUMNS if name.startswith("lm")]
     apart = np.abs(full[marks].to_numpy() - sparse[marks].to_numpy())
     assert np.nanmax(apart) < 4
-    with pytest.raises(FaceError, match="every 8th frame"):
-        extract(clip, tmp_path, detector, every=8)
+    with pytest.raises(FaceError, match="every 10th frame"):
+        extract(clip, tmp_path, detector, every=10)
 
 
 def test_the_frame_count_must_be_the_proxys(clip: Path, detector: Detector, tmp_path: Path) -> None:
@@ -212,22 +212,25 @@ def test_a_face_becomes_blurred_small_and_cut_off_in_that_order_of_proof(
 ) -> None:
     shape = VideoShape(512, 512, 1)
     landmarks = detector.detect(face_picture).landmarks[0]
+    assert spoiled(landmarks[None], shape=shape) == [None]
     sharpness, statuses = [], []
     for sigma in (0.1, 2, 4, 8, 12):
         blurred = cv2.GaussianBlur(face_picture, (0, 0), sigma).astype(np.uint8)
-        quality = measure_quality(blurred, landmarks)
+        grey = cv2.cvtColor(blurred, cv2.COLOR_BGR2GRAY)
+        quality = measure_quality(warp(grey, similarity(landmarks, 256), 256))
         sharpness.append(quality.sharpness)
-        statuses.append(judge(landmarks, quality, shape=shape, interpolated=False))
+        statuses.append(judge(None, quality, interpolated=False))
     assert sharpness == sorted(sharpness, reverse=True)
     assert statuses[:2] == [FaceStatus.DETECTED] * 2
     assert statuses[-2:] == [FaceStatus.BLURRED] * 2
 
     sharp = FaceQuality(100, 100)
-    assert judge(landmarks, sharp, shape=shape, interpolated=True) == FaceStatus.INTERPOLATED
+    assert judge(None, sharp, interpolated=True) == FaceStatus.INTERPOLATED
     small = (landmarks / 5).astype(np.float32)
-    assert judge(small, sharp, shape=shape, interpolated=False) == FaceStatus.TOO_SMALL
     cut = landmarks - np.float32(210)
-    assert judge(cut, sharp, shape=shape, interpolated=False) == FaceStatus.OFF_FRAME
+    found = spoiled(np.stack([small, cut]), shape=shape)
+    assert found == [FaceStatus.TOO_SMALL, FaceStatus.OFF_FRAME]
+    assert judge(found[0], sharp, interpolated=False) == FaceStatus.TOO_SMALL
 
 
 @pytest.mark.parametrize("name", ["no_face", "two_people", "classroom", "phone_vfr_hevc"])

@@ -15,10 +15,13 @@ from workers.faces.tracks import (
     ABSENT,
     DETECTED,
     INTERPOLATED,
+    Sightings,
     Track,
     Tracker,
     choose_participant,
+    complete,
     max_gap_frames,
+    reach,
     runs,
     smooth,
 )
@@ -41,7 +44,7 @@ def follow(sequence: list[Detections], rate: Fraction = RATE) -> list[Track]:
     tracker = Tracker(rate=rate)
     for frame, found in enumerate(sequence):
         tracker.add(frame, found)
-    return tracker.finish()
+    return [complete(sightings, rate=rate) for sightings in tracker.everybody()]
 
 
 def centres(track: Track) -> np.ndarray:
@@ -109,7 +112,7 @@ def test_only_short_gaps_between_sightings_are_filled(seen: list[bool], rate: Fr
         assert tracks == []
         return
     limit = max_gap_frames(rate)
-    assert limit / rate <= Fraction(1, 4)
+    assert limit / rate <= Fraction(1, 3)
     for track in tracks:
         assert track.state[0] == track.state[-1] == DETECTED
         found = [seen[frame] for frame in track.frames]
@@ -143,12 +146,78 @@ def test_the_participant_is_the_large_long_and_central_one() -> None:
         faces((320, 180, 120), (60, 60, 40), *([(600, 60, 125)] if n < 10 else []))
         for n in range(60)
     ]
-    tracks = follow(sequence)
+    tracker = Tracker(rate=RATE)
+    for frame, found in enumerate(sequence):
+        tracker.add(frame, found)
+    tracks = tracker.everybody()
     assert len(tracks) == 3
-    chosen = choose_participant(tracks, width=640, height=360)
+    present = {track.track_id: len(track.frames) for track in tracks}
+    chosen = choose_participant(tracks, present, width=640, height=360)
     assert chosen is not None
-    assert np.median(centres(chosen)) == pytest.approx(320, abs=1)
-    assert choose_participant([], width=640, height=360) is None
+    box = chosen.last_box()
+    assert (box[0] + box[2]) / 2 == pytest.approx(320, abs=1)
+    assert choose_participant([], {}, width=640, height=360) is None
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    seen=st.lists(st.booleans(), min_size=3, max_size=120),
+    rate=st.sampled_from([Fraction(12), Fraction(30), Fraction(60)]),
+    cuts=st.sets(st.integers(1, 119), max_size=3),
+    block=st.integers(1, 20),
+)
+def test_a_track_in_pieces_is_the_whole_track(
+    seen: list[bool], rate: Fraction, cuts: set[int], block: int
+) -> None:
+    sightings = Sightings(1)
+    chance = np.random.default_rng(len(seen))
+    for frame in np.flatnonzero(seen):
+        place = chance.normal(100, 5, 14).astype(np.float32)
+        sightings.add(int(frame), place[:4], 0.9, place[4:].reshape(5, 2))
+    if not sightings.frames:
+        return
+    whole = complete(sightings, rate=rate, cuts=sorted(cuts))
+    first = sightings.frames[0]
+    for start in range(first, sightings.frames[-1] + 1, block):
+        span = (start, start + block - 1)
+        piece = complete(sightings, rate=rate, span=span, cuts=sorted(cuts))
+        rows = slice(start - first, start - first + len(piece.frames))
+        assert len(piece.frames) == min(block, sightings.frames[-1] + 1 - start)
+        for name in ("frames", "state", "scores", "boxes", "landmarks"):
+            np.testing.assert_allclose(
+                getattr(piece, name), getattr(whole, name)[rows], atol=1e-4, err_msg=name
+            )
+
+
+def test_what_lies_far_ahead_does_not_change_a_place() -> None:
+    rate = Fraction(30)
+    sightings = Sightings(1)
+    chance = np.random.default_rng(1)
+    for frame in range(0, 90, 5):
+        place = chance.normal(100, 5, 14).astype(np.float32)
+        sightings.add(frame, place[:4], 0.9, place[4:].reshape(5, 2))
+    whole = complete(sightings, rate=rate)
+    for frame in range(40):
+        known = Sightings(1)
+        for n, at in enumerate(sightings.frames):
+            if at <= frame + reach(rate):
+                place = np.array(sightings.places[14 * n : 14 * n + 14], dtype=np.float32)
+                known.add(at, place[:4], 0.9, place[4:].reshape(5, 2))
+        piece = complete(known, rate=rate, span=(frame, frame))
+        np.testing.assert_allclose(piece.landmarks[0], whole.landmarks[frame], atol=1e-4)
+
+
+def test_nothing_is_drawn_across_a_cut() -> None:
+    sightings = Sightings(1)
+    here, there = faces((100, 100, 60)), faces((160, 100, 60))
+    for frame in range(0, 41, 5):
+        found = here if frame < 20 else there
+        sightings.add(frame, found.boxes[0], 0.9, found.landmarks[0])
+    track = complete(sightings, rate=RATE, cuts=[18])
+    assert (track.state[16:20] == ABSENT).all()
+    assert (track.state[:16] != ABSENT).all()
+    assert set(centres(track)[:16].round()) == {100}
+    assert set(centres(track)[20:].round()) == {160}
 
 
 def test_frames_must_come_in_order() -> None:

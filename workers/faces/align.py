@@ -66,6 +66,18 @@ def similarity(
     return np.array([[a.real, -a.imag, b.real], [a.imag, a.real, b.imag]])
 
 
+def similarities(landmarks: ArrayLike, crop_size: int) -> Doubles:
+    """`similarity` of many faces (N, 5, 2) at once: (N, 2, 3), NaN where there is no face."""
+    points = np.asarray(landmarks, dtype=np.float64)
+    z, w = points[..., 0] + 1j * points[..., 1], _complex(template(crop_size))
+    centre, goal = z.mean(axis=1), w.mean()
+    z = z - centre[:, None]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        a = (np.conj(z) @ (w - goal)) / (z.real**2 + z.imag**2).sum(axis=1)
+    b = goal - a * centre
+    return np.stack([a.real, -a.imag, b.real, a.imag, a.real, b.imag], axis=1).reshape(-1, 2, 3)
+
+
 def is_mirrored(landmarks: ArrayLike) -> bool:
     """Whether the five landmarks (5, 2) are in mirror order: no rotation of a face looks so.
 
@@ -79,19 +91,29 @@ def is_mirrored(landmarks: ArrayLike) -> bool:
     return bool(_turn(eyes, down) <= 0 or _turn(mouth, down) <= 0)
 
 
-def warp(bgr: Picture, matrix: Doubles, crop_size: int) -> Picture:
-    """Cut a crop of (crop_size, crop_size, 3) out of a picture: bilinear, black outside it."""
+def warp(plane: Picture, matrix: Doubles, crop_size: int, *, border: int = 0) -> Picture:
+    """Cut a square of `crop_size` out of a plane or picture: bilinear, `border` outside it."""
     import cv2
 
     crop = cv2.warpAffine(
-        bgr,
+        plane,
         matrix,
         (crop_size, crop_size),
         flags=cv2.INTER_LINEAR,
         borderMode=cv2.BORDER_CONSTANT,
-        borderValue=(0, 0, 0),
+        borderValue=(border,) * 3,
     )
     return crop.astype(np.uint8, copy=False)
+
+
+def halved(matrix: Doubles) -> Doubles:
+    """The matrix for planes of half the size, cut to half the crop's size.
+
+    A pixel of such a plane covers two by two: its place p stands for 2 p + 1/2 of the whole one.
+    """
+    smaller = matrix.copy()
+    smaller[:, 2] = (matrix[:, 0] / 2 + matrix[:, 1] / 2 + matrix[:, 2] - 0.5) / 2
+    return smaller
 
 
 def _turn(a: Doubles, b: Doubles) -> float:

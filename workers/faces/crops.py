@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import tarfile
 from array import array
+from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import IO
@@ -24,7 +25,7 @@ BLOCK = tarfile.BLOCKSIZE
 
 
 class CropWriter:
-    """Writes crops one after the other; memory does not grow but for two numbers a crop.
+    """Writes crops one after the other; memory does not grow but for three numbers a crop.
 
     The tar blocks are written here because tarfile keeps an object for every member.
     """
@@ -32,6 +33,7 @@ class CropWriter:
     def __init__(self, tar: Path, index: Path) -> None:
         self._index_path = index
         self._file: IO[bytes] = tar.open("xb")
+        self._end = 0
         self._frames, self._offsets, self._sizes = array("q"), array("q"), array("q")
 
     def add(self, frame: int, crop: Picture) -> None:
@@ -44,13 +46,12 @@ class CropWriter:
         if not encoded:
             raise FaceError(f"The crop of frame {frame} could not be encoded as JPEG.")
         content = jpeg.tobytes()
-        entry = tarfile.TarInfo(f"{frame:06d}.jpg")
-        entry.size = len(content)
-        self._file.write(entry.tobuf(tarfile.USTAR_FORMAT))
         self._frames.append(frame)
-        self._offsets.append(self._file.tell())
+        self._offsets.append(self._end + BLOCK)
         self._sizes.append(len(content))
-        self._file.write(content + bytes(-len(content) % BLOCK))
+        member = _header(f"{frame:06d}.jpg", len(content)) + content + bytes(-len(content) % BLOCK)
+        self._file.write(member)
+        self._end += len(member)
 
     @property
     def frames(self) -> list[int]:
@@ -73,6 +74,10 @@ class CropWriter:
         }
         pq.write_table(pa.table(columns), self._index_path)
 
+    def discard(self) -> None:
+        """Let go of the tar file, which is of no use then; no index is written."""
+        self._file.close()
+
     def __enter__(self) -> CropWriter:
         return self
 
@@ -85,7 +90,24 @@ class CropWriter:
         if kind is None:
             self.close()
         else:
-            self._file.close()
+            self.discard()
+
+
+@cache
+def _blank() -> bytes:
+    """The header of a file without name, size and checksum, as tarfile writes it."""
+    header = bytearray(tarfile.TarInfo().tobuf(tarfile.USTAR_FORMAT))
+    header[124:136], header[148:156] = bytes(12), b" " * 8
+    return bytes(header)
+
+
+def _header(name: str, size: int) -> bytes:
+    """A member's header block. tarfile's own takes a third of the time of encoding the JPEG."""
+    header = bytearray(_blank())
+    header[: len(name)] = name.encode()
+    header[124:136] = b"%011o\0" % size
+    header[148:156] = b"%06o\0 " % sum(header)
+    return bytes(header)
 
 
 class CropReader:

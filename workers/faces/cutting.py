@@ -1,28 +1,35 @@
-"""The second reading of a video: cut the participant's crops, measure and record every face."""
+"""Settled frames in, files out: crops of every face that is followed, and its row in each frame."""
 
 from __future__ import annotations
 
-from array import array
-from collections import Counter
-from collections.abc import Callable
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import TracebackType
 
 import numpy as np
 from numpy.typing import NDArray
 
-from workers.faces.align import similarity, warp
+from workers.faces.align import halved, similarities, warp
 from workers.faces.contact_sheet import write_contact_sheet
 from workers.faces.crops import CropReader, CropWriter
-from workers.faces.pose import estimate_pose, eye_distances
+from workers.faces.errors import FaceError
+from workers.faces.following import Held
+from workers.faces.pose import estimate_poses, eye_distances
 from workers.faces.quality import FaceQuality, measure_quality
-from workers.faces.table import LANDMARK_COLUMNS, USABLE, WITH_CROP, FaceStatus, FaceTable
-from workers.faces.tracks import INTERPOLATED, Track
-from workers.faces.video import Converter, Picture, VideoShape, check_count, frames
-
-if TYPE_CHECKING:
-    from av.video.frame import VideoFrame
+from workers.faces.table import STATUSES, USABLE, WITH_CROP, FaceStatus, FaceTable, Spool
+from workers.faces.tracks import (
+    ABSENT,
+    INTERPOLATED,
+    MIN_SIGHTINGS,
+    Sightings,
+    Track,
+    Tracker,
+    complete,
+)
+from workers.faces.video import Picture, Planes, VideoShape
 
 Floats = NDArray[np.float32]
 
@@ -31,8 +38,6 @@ MIN_EYE_DISTANCE = 12.0
 # Variance of the Laplacian below which a face counts as blurred; see tests/faces/test_extract.py
 # for where a real face falls below it as it is blurred more and more.
 MIN_SHARPNESS = 12.0
-# Of what the participant's medians are kept; angles without their sign.
-KEPT = ("eye_distance_px", "yaw", "pitch", "roll", "sharpness", "brightness")
 REASONS = {
     FaceStatus.BLURRED: "blurred",
     FaceStatus.TOO_SMALL: "too small",
@@ -41,14 +46,21 @@ REASONS = {
 
 
 @dataclass
-class Cut:
-    """What the second reading counted.
+class Seen:
+    """Where one track has a place: first and last frame, how many frames, how many usable."""
 
-    usable: usable frames by track id. statuses: the participant's frames by status.
-    """
+    first: int = -1
+    last: int = -1
+    frames: int = 0
+    usable: int = 0
+
+
+@dataclass
+class Cut:
+    """What was counted. seen: by track id. statuses: the participant's frames by status."""
 
     frame_count: int
-    usable: Counter[int] = field(default_factory=Counter)
+    seen: defaultdict[int, Seen] = field(default_factory=lambda: defaultdict(Seen))
     statuses: Counter[FaceStatus] = field(default_factory=Counter)
     has_sheet: bool = False
     figures: dict[str, float | int | str] = field(default_factory=dict)
@@ -65,124 +77,205 @@ class Cut:
         return " or ".join(REASONS[status] for status in found)
 
 
-def cut_faces(
-    proxy: Path,
-    folder: Path,
-    *,
-    shape: VideoShape,
-    tracks: list[Track],
-    participant: Track | None,
-    frame_us: Callable[[int], int],
-    crop_size: int,
-    on_progress: Callable[[float], None],
-) -> Cut:
-    """Write faces.parquet, crops.tar, crops.parquet and, with any crop, contact_sheet.jpg.
+class Cutter:
+    """Takes settled frames block by block; use it as a context.
 
-    The table gets one row a frame for the participant (or for nobody, where there is no track)
-    and one for each other face in each frame where it has a place. Only the participant is
-    cropped. Raises FaceError when the second reading gives another number of frames.
+    A face counts from when it has been seen MIN_SIGHTINGS times: fewer are a flicker of the
+    detector. Rows and crops of all faces go to the folder `folder` as they come, because who the
+    participant is shows only at the end; `finish` then leaves faces.parquet, crops.tar,
+    crops.parquet and, with any crop, contact_sheet.jpg in it, and nobody else's crops.
     """
-    others = [track for track in tracks if track is not participant]
-    cut, decoded = Cut(shape.frame_count), 0
-    tar, index = folder / "crops.tar", folder / "crops.parquet"
-    with FaceTable(folder / "faces.parquet") as table, CropWriter(tar, index) as crops:
-        cutter = _Cutter(cut, table, crops, shape, crop_size)
-        for number, frame in frames(proxy):
-            decoded += 1
-            cutter.take(number, frame_us(number), frame, participant, others)
-            on_progress(decoded / shape.frame_count)
-        check_count(proxy, shape, decoded)
-    cut.figures = {
-        "crops": len(crops.frames),
-        **{f"frames_{s.value}": cut.statuses[s] for s in FaceStatus},
-        **cutter.medians(),
-    }
-    if crops.frames:
-        sheet = folder / "contact_sheet.jpg"
-        write_contact_sheet(sheet, CropReader(tar, index), crops.frames, frame_us=frame_us)
-        cut.has_sheet = True
-    return cut
 
-
-class _Cutter:
-    """Takes the decoded frames one by one."""
-
-    def __init__(
-        self, cut: Cut, table: FaceTable, crops: CropWriter, shape: VideoShape, crop_size: int
-    ) -> None:
-        self.cut, self.table, self.crops = cut, table, crops
+    def __init__(self, folder: Path, *, shape: VideoShape, rate: Fraction, crop_size: int) -> None:
+        self.cut = Cut(shape.frame_count)
+        if crop_size % 4:
+            raise FaceError(f"A crop's size must be a multiple of 4 pixels, not {crop_size}.")
         self.shape, self.crop_size = shape, crop_size
-        self.converter = Converter()
-        self.kept = {name: array("f") for name in KEPT}
+        self._folder, self._rate = folder, rate
+        self._spool = Spool(folder / "rows")
+        self._crops: dict[int, CropWriter] = {}
 
-    def take(
-        self,
-        number: int,
-        time_us: int,
-        frame: VideoFrame,
-        participant: Track | None,
-        others: list[Track],
-    ) -> None:
-        """Record one frame's faces, and crop the participant's."""
-        base = {"frame": number, "time_us": time_us}
-        row = participant.at(number) if participant else None
-        present = [(track, at) for track in others if (at := track.at(number)) is not None]
-        picture = self.converter.picture(frame) if present or row is not None else None
-        if participant is None or row is None or picture is None:
-            self.cut.statuses[FaceStatus.ABSENT] += 1
-            owner = participant.track_id if participant else None
-            absent = {"track_id": owner, "status": FaceStatus.ABSENT.value, "is_participant": True}
-            self.table.add(base | absent)
-        else:
-            values = self._measure(participant, row, picture)
-            self._keep(number, participant.landmarks[row], picture, values)
-            self.table.add(base | values | {"is_participant": True})
-        for track, at in present:
-            if picture is not None:
-                values = self._measure(track, at, picture)
-                self.table.add(base | values | {"is_participant": False})
+    def take(self, block: list[Held], tracker: Tracker) -> None:
+        """Measure and crop the faces of consecutive frames whose places are known."""
+        span = block[0].number, block[-1].number
+        pieces = [
+            _Piece(complete(sightings, rate=self._rate, span=span, cuts=tracker.cuts), self)
+            for sightings in tracker.ended + tracker.active
+            if _reaches_into(sightings, span)
+        ]
+        for held in block:
+            for piece in pieces:
+                row = held.number - piece.first
+                if 0 <= row < len(piece.present) and piece.present[row]:
+                    self._face(held, piece, row)
 
-    def _measure(self, track: Track, row: int, picture: Picture) -> dict[str, Any]:
-        landmarks = track.landmarks[row]
-        quality = measure_quality(picture, landmarks)
-        pose = estimate_pose(landmarks, width=self.shape.width, height=self.shape.height)
-        interpolated = bool(track.state[row] == INTERPOLATED)
-        status = judge(landmarks, quality, shape=self.shape, interpolated=interpolated)
-        self.cut.usable[track.track_id] += status in USABLE
-        numbers = {"score": track.scores[row], **vars(pose), **vars(quality)}
-        numbers |= zip(("x0", "y0", "x1", "y1"), track.boxes[row], strict=True)
-        numbers |= zip(LANDMARK_COLUMNS, landmarks.ravel(), strict=True)
-        known = {name: float(value) for name, value in numbers.items() if np.isfinite(value)}
-        return {"track_id": track.track_id, "status": status.value, **known}
-
-    def _keep(
-        self, number: int, landmarks: Floats, picture: Picture, values: dict[str, Any]
-    ) -> None:
-        status = FaceStatus(values["status"])
-        self.cut.statuses[status] += 1
+    def _face(self, held: Held, piece: _Piece, row: int) -> None:
+        planes, matrix, track_id = held.planes, piece.matrices[row], piece.track_id
+        luma = warp(planes.luma, matrix, self.crop_size, border=planes.black)
+        quality = measure_quality(luma, black=planes.black, span=planes.span)
+        status = judge(piece.spoiled[row], quality, interpolated=piece.interpolated[row])
+        seen = self.cut.seen[track_id]
+        seen.first = seen.first if seen.frames else held.number
+        seen.last = held.number
+        seen.frames += 1
+        seen.usable += status in USABLE
+        figures = quality.sharpness, quality.brightness
+        self._spool.add(held.number, track_id, status, piece.places[row], figures)
         if status in WITH_CROP:
-            matrix = similarity(landmarks, self.crop_size)
-            self.crops.add(number, warp(picture, matrix, self.crop_size))
-        self.kept["eye_distance_px"].append(float(eye_distances(landmarks)))
-        for name in KEPT[1:]:
-            self.kept[name].append(abs(values.get(name, float("nan"))))
+            self._keep(held.number, track_id, coloured(luma, planes, matrix))
+
+    def _keep(self, number: int, track_id: int, crop: Picture) -> None:
+        writer = self._crops.get(track_id)
+        if writer is None:
+            writer = self._crops[track_id] = self._writer(track_id)
+        writer.add(number, crop)
+
+    def finish(self, participant: int | None, *, frame_us: Callable[[int], int]) -> Cut:
+        """Write the files for the track that is the participant's, or for nobody's."""
+        with FaceTable(self._folder / "faces.parquet", frame_us=frame_us) as table:
+            figures = _Figures(self.shape)
+            for rows in self._spool.by_frames():
+                rows["yaw"], rows["pitch"], rows["roll"] = estimate_poses(
+                    rows["landmarks"], width=self.shape.width, height=self.shape.height
+                ).T
+                figures.take(rows[rows["track_id"] == participant])
+                table.add(rows, participant=participant, until=int(rows["frame"][-1]) + 1)
+            table.close(participant=participant, until=self.shape.frame_count)
+        self._spool.remove()
+        for status, count in figures.statuses.items():
+            self.cut.statuses[status] = count
+        present = sum(figures.statuses.values())
+        self.cut.statuses[FaceStatus.ABSENT] = self.shape.frame_count - present
+        kept = self._leave_only(participant)
+        self.cut.figures = {
+            "crops": len(kept),
+            **{f"frames_{s.value}": self.cut.statuses[s] for s in FaceStatus},
+            **figures.medians(),
+        }
+        if kept:
+            reader = CropReader(self._folder / "crops.tar", self._folder / "crops.parquet")
+            write_contact_sheet(self._folder / "contact_sheet.jpg", reader, kept, frame_us=frame_us)
+            self.cut.has_sheet = True
+        return self.cut
+
+    def _leave_only(self, participant: int | None) -> list[int]:
+        """Keep the participant's crops and delete the others'; give the frames of those kept."""
+        own = self._crops.pop(participant, None) if participant is not None else None
+        writer = own or self._writer("none")
+        writer.close()
+        for made, wanted in zip(
+            self._files(participant if own else "none"), ("crops.tar", "crops.parquet"), strict=True
+        ):
+            made.rename(self._folder / wanted)
+        self._discard()
+        return writer.frames
+
+    def _discard(self) -> None:
+        for track_id, writer in self._crops.items():
+            writer.discard()
+            self._files(track_id)[0].unlink()
+        self._crops.clear()
+
+    def _writer(self, whose: int | str) -> CropWriter:
+        return CropWriter(*self._files(whose))
+
+    def _files(self, whose: int | str | None) -> tuple[Path, Path]:
+        return self._folder / f"crops-{whose}.tar", self._folder / f"crops-{whose}.parquet"
+
+    def __enter__(self) -> Cutter:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._spool.remove()
+        self._discard()
+
+
+class _Piece:
+    """One track in a block of frames, with all that can be computed for the frames together."""
+
+    def __init__(self, track: Track, cutter: Cutter) -> None:
+        self.track_id, self.first = track.track_id, int(track.frames[0])
+        self.present = (track.state != ABSENT).tolist()
+        self.interpolated = (track.state == INTERPOLATED).tolist()
+        self.spoiled = spoiled(track.landmarks, shape=cutter.shape)
+        self.matrices = similarities(track.landmarks, cutter.crop_size)
+        flat = track.landmarks.reshape(-1, 10)
+        self.places = np.column_stack([track.scores, track.boxes, flat]).tolist()
+
+
+class _Figures:
+    """Medians over the frames in which the participant's face has a place; angles unsigned."""
+
+    def __init__(self, shape: VideoShape) -> None:
+        self.statuses: Counter[FaceStatus] = Counter()
+        self._kept: dict[str, list[Floats]] = defaultdict(list)
+
+    def take(self, rows: NDArray[np.void]) -> None:
+        """Count and keep the participant's rows."""
+        for code, count in zip(*np.unique(rows["status"], return_counts=True), strict=True):
+            self.statuses[STATUSES[code]] += int(count)
+        eyes = eye_distances(rows["landmarks"]).astype(np.float32)
+        self._kept["eye_distance_px"].append(eyes)
+        for name in ("yaw", "pitch", "roll", "sharpness", "brightness"):
+            self._kept[name].append(np.abs(rows[name]))
 
     def medians(self) -> dict[str, float]:
-        """Medians over the frames in which the participant's face has a place."""
-        known = {name: np.array(values) for name, values in self.kept.items()}
-        known = {name: values[np.isfinite(values)] for name, values in known.items()}
-        return {f"median_{n}": float(np.median(v)) for n, v in known.items() if len(v)}
+        """Give `median_…` of each figure that is known at all."""
+        return dict(self._medians())
+
+    def _medians(self) -> Iterator[tuple[str, float]]:
+        for name, parts in self._kept.items():
+            values = np.concatenate(parts)
+            values = values[np.isfinite(values)]
+            if len(values):
+                yield f"median_{name}", float(np.median(values))
 
 
-def judge(
-    landmarks: Floats, quality: FaceQuality, *, shape: VideoShape, interpolated: bool
-) -> FaceStatus:
-    """The status of a face that has a place: five landmarks (5, 2) in proxy pixels."""
-    inside = (landmarks >= 0).all() and (landmarks < [shape.width, shape.height]).all()
-    if not inside:
-        return FaceStatus.OFF_FRAME
-    if eye_distances(landmarks) < MIN_EYE_DISTANCE:
-        return FaceStatus.TOO_SMALL
+def _reaches_into(sightings: Sightings, span: tuple[int, int]) -> bool:
+    return (
+        len(sightings.frames) >= MIN_SIGHTINGS
+        and sightings.frames[0] <= span[1]
+        and sightings.frames[-1] >= span[0]
+    )
+
+
+def coloured(luma: Picture, planes: Planes, matrix: NDArray[np.float64]) -> Picture:
+    """The aligned crop (size, size, 3), blue-green-red, black where the picture ends.
+
+    `luma` is its brightness (size, size), `matrix` takes the frame's pixels to the crop's; the
+    size is a multiple of 4.
+    """
+    size = len(luma)
+    square = np.empty((size + size // 2, size), dtype=np.uint8)
+    square[:size] = luma
+    half, quarter = halved(matrix), size // 4
+    for first, plane in ((size, planes.blue), (size + quarter, planes.red)):
+        square[first : first + quarter] = warp(plane, half, size // 2, border=128).reshape(-1, size)
+    return planes.colours(square)
+
+
+def spoiled(landmarks: Floats, *, shape: VideoShape) -> list[FaceStatus | None]:
+    """Which of the faces at (N, 5, 2) proxy pixels are cut off by the frame, or too small."""
+    x, y = landmarks[:, :, 0], landmarks[:, :, 1]
+    inside = np.asarray(
+        np.all((x >= 0) & (x < shape.width) & (y >= 0) & (y < shape.height), axis=1)
+    )
+    small = np.asarray(eye_distances(landmarks) < MIN_EYE_DISTANCE)
+    return [
+        FaceStatus.OFF_FRAME if not is_in else FaceStatus.TOO_SMALL if is_small else None
+        for is_in, is_small in zip(inside, small, strict=True)
+    ]
+
+
+def judge(spoilt: FaceStatus | None, quality: FaceQuality, *, interpolated: bool) -> FaceStatus:
+    """The status of a face that has a place, from what spoils it, its quality and its origin."""
+    if spoilt is not None:
+        return spoilt
     if quality.sharpness < MIN_SHARPNESS:
         return FaceStatus.BLURRED
     return FaceStatus.INTERPOLATED if interpolated else FaceStatus.DETECTED

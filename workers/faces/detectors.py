@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float32]
 Picture = NDArray[np.uint8]
 
+NO_BOXES, NO_SCORES = np.empty((0, 4), np.float32), np.empty(0, np.float32)
+NO_LANDMARKS = np.empty((0, 5, 2), np.float32)
+
 LONG_SIDE = 320
 # Below this score nothing is reported at all. A track needs a stronger face to begin with, see
 # workers.faces.tracks.START_SCORE; the faces in between only continue one.
@@ -52,8 +55,8 @@ class Detections:
 
     def scaled(self, x: float, y: float) -> Detections:
         """The same faces in a picture that is `x` times as wide and `y` times as high."""
-        factor = np.array([x, y], dtype=np.float32)
-        return Detections(self.boxes * np.tile(factor, 2), self.scores, self.landmarks * factor)
+        factor = np.array([x, y, x, y], dtype=np.float32)
+        return Detections(self.boxes * factor, self.scores, self.landmarks * factor[:2])
 
 
 class Detector(Protocol):
@@ -107,6 +110,8 @@ class OnnxDetector:
         self.card = card
         self.long_side = long_side
         self.session = _session(card.path)
+        self._tensor: Floats | None = None  # one picture's room, used again and again
+        self._filled = (0, 0)
         self.input_name: str = self.session.get_inputs()[0].name
 
     def working_size(self, width: int, height: int) -> tuple[int, int]:
@@ -130,10 +135,12 @@ class OnnxDetector:
             method = cv2.INTER_AREA if shrinking else cv2.INTER_LINEAR
             bgr = cv2.resize(bgr, (to_width, to_height), interpolation=method)  # type: ignore[assignment]  # OpenCV's stubs widen the element type
         found = best_of_overlapping(self.find(bgr))
-        clipped = found.boxes.copy()
-        clipped[:, 0::2] = clipped[:, 0::2].clip(0, to_width)
-        clipped[:, 1::2] = clipped[:, 1::2].clip(0, to_height)
-        found = Detections(clipped, found.scores, found.landmarks)
+        edges = np.array([to_width, to_height] * 2, dtype=np.float32)
+        found = Detections(
+            np.minimum(np.maximum(found.boxes, 0), edges), found.scores, found.landmarks
+        )
+        if (to_width, to_height) == (width, height):
+            return found
         return found.scaled(width / to_width, height / to_height)
 
     def find(self, bgr: Picture) -> Detections:
@@ -142,11 +149,15 @@ class OnnxDetector:
 
     def run(self, picture: Picture) -> list[Any]:
         """Run the network on (height, width, 3) bytes, filled with black to multiples of 32."""
+        import cv2
+
         height, width = picture.shape[:2]
-        rows, columns = -(-height // STRIDE) * STRIDE, -(-width // STRIDE) * STRIDE
-        tensor = np.zeros((1, 3, rows, columns), dtype=np.float32)
-        tensor[0, :, :height, :width] = picture.transpose(2, 0, 1)
-        answers: list[Any] = self.session.run(self.output_names(), {self.input_name: tensor})
+        shape = 1, 3, -(-height // STRIDE) * STRIDE, -(-width // STRIDE) * STRIDE
+        if self._tensor is None or self._tensor.shape != shape or self._filled != (height, width):
+            self._tensor, self._filled = np.zeros(shape, dtype=np.float32), (height, width)
+        for channel, plane in enumerate(cv2.split(picture)):
+            self._tensor[0, channel, :height, :width] = plane
+        answers: list[Any] = self.session.run(self.output_names(), {self.input_name: self._tensor})
         return answers
 
     def output_names(self) -> list[str]:
@@ -206,15 +217,18 @@ class YuNet(OnnxDetector):
         found = []
         for level, stride in enumerate(self.strides):
             kind, objectness, box, marks = (a[0] for a in answers[4 * level : 4 * level + 4])
-            score = np.sqrt(kind[:, 0].clip(0, 1) * objectness[:, 0].clip(0, 1))
-            chosen = np.nonzero(score >= REPORT_SCORE)[0]
-            row, column = np.divmod(chosen, columns_at_one // stride)
-            cell = np.stack([column, row], axis=1)
-            centre = (cell + box[chosen, :2]) * stride
-            half = np.exp(box[chosen, 2:]) * stride / 2
-            landmarks = (cell[:, None, :] + marks[chosen].reshape(-1, 5, 2)) * stride
-            boxes = np.concatenate([centre - half, centre + half], axis=1)
-            found.append((boxes, score[chosen], landmarks))
+            likely = kind[:, 0] * objectness[:, 0]
+            chosen = np.flatnonzero(likely >= REPORT_SCORE**2)
+            if len(chosen):
+                row, column = np.divmod(chosen, columns_at_one // stride)
+                cell = np.stack([column, row], axis=1)
+                centre = (cell + box[chosen, :2]) * stride
+                half = np.exp(box[chosen, 2:]) * stride / 2
+                landmarks = (cell[:, None, :] + marks[chosen].reshape(-1, 5, 2)) * stride
+                boxes = np.concatenate([centre - half, centre + half], axis=1)
+                found.append((boxes, np.sqrt(np.minimum(likely[chosen], 1)), landmarks))
+        if not found:
+            return Detections(NO_BOXES, NO_SCORES, NO_LANDMARKS)
         boxes, scores, landmarks = (
             np.concatenate(part).astype(np.float32) for part in zip(*found, strict=True)
         )
@@ -231,10 +245,20 @@ def best_of_overlapping(found: Detections, limit: float = OVERLAP_LIMIT) -> Dete
     """Keep the best of any faces whose boxes overlap by more than `limit` (shared area / union)."""
     order = np.argsort(-found.scores, kind="stable")
     kept: list[int] = []
-    for i in order:
-        if all(overlap(found.boxes[i], found.boxes[j]) <= limit for j in kept):
-            kept.append(int(i))
+    while len(order):
+        best, order = int(order[0]), order[1:]
+        kept.append(best)
+        order = order[overlaps(found.boxes[best], found.boxes[order]) <= limit]
     return Detections(found.boxes[kept], found.scores[kept], found.landmarks[kept])
+
+
+def overlaps(box: Floats, others: Floats) -> Floats:
+    """`overlap` of one box with each of (N, 4) others, (N,)."""
+    shared = np.minimum(box[2:], others[:, 2:]) - np.maximum(box[:2], others[:, :2])
+    both = np.maximum(shared[:, 0], 0) * np.maximum(shared[:, 1], 0)
+    areas = (others[:, 2] - others[:, 0]) * (others[:, 3] - others[:, 1])
+    union = (box[2] - box[0]) * (box[3] - box[1]) + areas - both
+    return np.asarray(np.where(union > 0, both / np.where(union > 0, union, 1), 0))
 
 
 def overlap(a: Floats, b: Floats) -> float:

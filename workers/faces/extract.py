@@ -1,9 +1,10 @@
-"""From a proxy video to tracks, aligned crops and a per-frame table, reading the video twice.
+"""From a proxy video to tracks, aligned crops and a per-frame table, reading the video once.
 
-The first reading looks for faces in small pictures and follows them; only numbers are kept. Then
-the participant's track is chosen, gaps are filled and landmarks smoothed, which needs the whole
-track. The second reading cuts the participant's crops and measures every face. Neither holds more
-than a few frames, so memory grows with a video's length only by some numbers a frame.
+A frame is settled a few frames after it was decoded: when the next looks have shown where its faces
+are, and the smoothing of their landmarks has what it needs. Then its faces are measured and cropped
+and the frame is let go. Crops and rows are written as they come, for every face that is followed;
+at the end the participant's are kept. So memory does not grow with a video's length, but for some
+numbers a look.
 """
 
 from __future__ import annotations
@@ -11,21 +12,23 @@ from __future__ import annotations
 import shutil
 import tempfile
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
-from workers.faces.cutting import Cut, cut_faces
-from workers.faces.detectors import Detections, Detector, overlap
+from workers.faces.cutting import Cut, Cutter
+from workers.faces.detectors import Detector
 from workers.faces.errors import FaceError
-from workers.faces.tracks import Track, Tracker, choose_participant, max_gap_frames
-from workers.faces.video import Converter, VideoShape, check_count, frames, measure
+from workers.faces.following import Follower, Held
+from workers.faces.tracks import Sightings, choose_participant, max_gap_frames, reach
+from workers.faces.video import VideoShape, check_count, frames, measure
 
-# How much of the progress the first reading stands for, from its share of the time.
-FIRST_READING = 0.75
-# Between two looked-at frames, boxes that overlap less than this have moved too far to interpolate.
-STEADY_OVERLAP = 0.6
+# So many frames are settled together: the work per frame falls, the memory for frames grows.
+BLOCK = 8
+# How much of the progress the reading stands for; the rest is writing the table and the sheet.
+READING = 0.95
 # A face seen for a shorter time counts as no person in the notes; it stays in the table.
 PERSON_SECONDS = Fraction(1, 2)
 MOSTLY = 0.9
@@ -82,16 +85,20 @@ def extract_faces(
     rate: Fraction,
     crop_size: int = 256,
     every: int = 1,
+    participant: int | None = None,
     expected_frames: int | None = None,
     on_progress: Progress | None = None,
 ) -> FaceExtraction:
     """Find, follow, align and crop the faces of a constant-rate proxy video.
 
     `frame_us` gives a frame's time in microseconds, `rate` is in frames per second. `every` looks
-    at every k-th frame only, and at all frames between two looks that differ. faces.parquet,
-    crops.tar, crops.parquet and contact_sheet.jpg appear in `out_dir` when all are complete.
-    `on_progress` is called with a share from 0 to 1.
-    Raises FaceError when the video cannot be read, or has not the expected number of frames.
+    at every k-th frame only, and at all frames between two looks that differ. `participant` names
+    the participant's track, when a person corrects the choice that the rule makes: the same video,
+    detector and `every` give the same tracks. faces.parquet, crops.tar, crops.parquet and
+    contact_sheet.jpg appear in `out_dir` when all are complete. `on_progress` is called with a
+    share from 0 to 1.
+    Raises FaceError when the video cannot be read, has not the expected number of frames, or has
+    no track with the number `participant`.
     """
     started = time.process_time()
     shape = measure(proxy)
@@ -106,34 +113,31 @@ def extract_faces(
             f"second: choose from 1 to {max_gap_frames(rate) + 1}, so that gaps stay short."
         )
     report = on_progress or (lambda share: None)
-    tracks, looks = _follow(proxy, shape, detector, rate, every, report)
-    participant = choose_participant(tracks, width=shape.width, height=shape.height)
+    follower = Follower(detector, rate=rate, every=every, shape=shape)
     out_dir.mkdir(parents=True, exist_ok=True)
     workplace = Path(tempfile.mkdtemp(dir=out_dir, prefix=".faces-"))
     try:
-        cut = cut_faces(
-            proxy,
-            workplace,
-            shape=shape,
-            tracks=tracks,
-            participant=participant,
-            frame_us=frame_us,
-            crop_size=crop_size,
-            on_progress=lambda share: report(FIRST_READING + (1 - FIRST_READING) * share),
-        )
+        with Cutter(workplace, shape=shape, rate=rate, crop_size=crop_size) as cutter:
+            _read(proxy, shape, follower, cutter, rate, lambda share: report(READING * share))
+            tracks = follower.tracker.everybody()
+            chosen = _choose(tracks, cutter, shape, participant)
+            cut = cutter.finish(chosen.track_id if chosen else None, frame_us=frame_us)
+        report(1.0)
         for file in workplace.iterdir():
             file.replace(out_dir / file.name)
     finally:
         shutil.rmtree(workplace)
-    people = sum(t.present() >= PERSON_SECONDS * rate or t is participant for t in tracks)
-    share = (participant.present() if participant else 0) / shape.frame_count
+    people = sum(
+        cut.seen[t.track_id].frames >= PERSON_SECONDS * rate or t is chosen for t in tracks
+    )
+    share = (cut.seen[chosen.track_id].frames if chosen else 0) / shape.frame_count
     sheet = out_dir / "contact_sheet.jpg"
     return FaceExtraction(
         table=out_dir / "faces.parquet",
         crops=out_dir / "crops.tar",
         crop_index=out_dir / "crops.parquet",
         contact_sheet=sheet if cut.has_sheet else None,
-        tracks=tuple(_summary(t, cut, is_participant=t is participant) for t in tracks),
+        tracks=tuple(_summary(t, cut, is_participant=t is chosen) for t in tracks),
         frame_count=shape.frame_count,
         share_with_face=share,
         people=people,
@@ -141,7 +145,7 @@ def extract_faces(
         figures={
             **cut.figures,
             "frames": shape.frame_count,
-            "frames_looked_at": looks,
+            "frames_looked_at": follower.looks,
             "every": every,
             "crop_size": crop_size,
             "detection_width": detector.working_size(shape.width, shape.height)[0],
@@ -152,59 +156,56 @@ def extract_faces(
     )
 
 
-def _follow(
+def _read(
     proxy: Path,
     shape: VideoShape,
-    detector: Detector,
+    follower: Follower,
+    cutter: Cutter,
     rate: Fraction,
-    every: int,
     report: Progress,
-) -> tuple[list[Track], int]:
-    """The first reading: all tracks, and how many frames were looked at."""
-    size = detector.working_size(shape.width, shape.height)
-    to_proxy = shape.width / size[0], shape.height / size[1]
-    converter, tracker = Converter(), Tracker(rate=rate)
-    before = None
-    waiting = []  # at most every - 1 small pictures
-    looks = decoded = 0
+) -> None:
+    """Decode, follow and cut, holding only the frames that are not settled."""
+    ahead, decoded = reach(rate), 0
+    held: deque[Held] = deque()
     for number, frame in frames(proxy):
         decoded += 1
-        waiting.append((number, converter.picture(frame, size)))
-        if number % every and number != shape.frame_count - 1:
-            continue
-        found = detector.detect(waiting[-1][1]).scaled(*to_proxy)
-        if before is not None and _differ(before, found):
-            for skipped, picture in waiting[:-1]:
-                tracker.add(skipped, detector.detect(picture).scaled(*to_proxy))
-                looks += 1
-        tracker.add(number, found)
-        looks += 1
-        before = found
-        waiting.clear()
-        report(FIRST_READING * decoded / shape.frame_count)
+        held.append(Held(number, frame))
+        follower.take(held[-1])
+        while len(held) >= BLOCK and held[BLOCK - 1].number + ahead <= follower.settled:
+            cutter.take([held.popleft() for _ in range(BLOCK)], follower.tracker)
+            report(decoded / shape.frame_count)
     check_count(proxy, shape, decoded)
-    return tracker.finish(), looks
+    while held:
+        block = [held.popleft() for _ in range(min(BLOCK, len(held)))]
+        cutter.take(block, follower.tracker)
+    report(1.0)
 
 
-def _differ(before: Detections, after: Detections) -> bool:
-    """Whether faces came, went or moved too far for the frames between to be interpolated."""
-    if len(before) != len(after):
-        return True
-    return any(
-        max(overlap(box, other) for other in after.boxes) < STEADY_OVERLAP for box in before.boxes
+def _choose(
+    tracks: list[Sightings], cutter: Cutter, shape: VideoShape, participant: int | None
+) -> Sightings | None:
+    if participant is None:
+        frames_of = {track.track_id: cutter.cut.seen[track.track_id].frames for track in tracks}
+        return choose_participant(tracks, frames_of, width=shape.width, height=shape.height)
+    for track in tracks:
+        if track.track_id == participant:
+            return track
+    known = ", ".join(str(track.track_id) for track in tracks) or "none"
+    raise FaceError(
+        f"There is no face with the number {participant} in this recording. The faces that were "
+        f"found have the numbers: {known}."
     )
 
 
-def _summary(track: Track, cut: Cut, *, is_participant: bool) -> TrackSummary:
-    import numpy as np
-
+def _summary(track: Sightings, cut: Cut, *, is_participant: bool) -> TrackSummary:
+    seen = cut.seen[track.track_id]
     return TrackSummary(
         track_id=track.track_id,
-        first_frame=int(track.frames[0]),
-        last_frame=int(track.frames[-1]),
-        frames=track.present(),
-        usable_share=cut.usable[track.track_id] / len(track.frames),
-        mean_score=float(np.nanmean(track.scores)),
+        first_frame=seen.first,
+        last_frame=seen.last,
+        frames=seen.frames,
+        usable_share=seen.usable / (seen.last + 1 - seen.first),
+        mean_score=sum(track.scores) / len(track.scores),
         is_participant=is_participant,
     )
 

@@ -24,6 +24,7 @@ AVERAGE_FACE: Doubles = np.array(
     [[-31.5, 0, 0], [31.5, 0, 0], [0, 36, -32], [-26, 72.7, -6], [26, 72.7, -6]]
 )
 EYES_TO_MOUTH_MM = float(AVERAGE_FACE[3, 1])
+STEPS = 8
 
 
 @dataclass(frozen=True)
@@ -35,25 +36,85 @@ class Pose:
     roll: float
 
 
-def estimate_pose(landmarks: ArrayLike, *, width: int, height: int) -> Pose:
-    """Pose of a face from its five landmarks (5, 2) in a picture of width x height pixels.
+def estimate_poses(landmarks: ArrayLike, *, width: int, height: int) -> Doubles:
+    """Yaw, pitch and roll (N, 3) of faces from their landmarks (N, 5, 2) in a picture.
 
-    The perspective problem is solved by SQPnP (Terzakis and Lourakis 2020). The lens is unknown:
-    its focal length is assumed to equal the picture's long side, which is a field of view of 53
-    degrees, usual for webcams. Gives NaN angles when no pose puts the face before the camera.
+    Least squares of the projected points, by Gauss and Newton, all faces at once; it begins where
+    the average face seen from afar would stand. The lens is unknown: its focal length is assumed
+    to equal the picture's long side, which is a field of view of 53 degrees, usual for webcams.
+    Gives NaN angles where no pose before the camera fits, and for landmarks that are not finite.
     """
-    import cv2
+    points = np.asarray(landmarks, dtype=np.float64).reshape(-1, 5, 2)
+    angles = np.full((len(points), 3), np.nan)
+    known = np.flatnonzero(np.isfinite(points).all(axis=(1, 2)))
+    seen = (points[known] - [width / 2, height / 2]) / float(max(width, height))
+    turns, shifts = _from_afar(seen)
+    for _ in range(STEPS):
+        turns, shifts = _closer(seen, turns, shifts)
+    fine = np.isfinite(turns).all(axis=(1, 2)) & (shifts[:, 2] > 0)
+    angles[known[fine]] = _angles(turns[fine])
+    return angles
 
-    focal = float(max(width, height))
-    lens = np.array([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1]])
-    points = np.ascontiguousarray(landmarks, dtype=np.float64).reshape(5, 2)
-    solved, turn, shift = cv2.solvePnP(
-        AVERAGE_FACE, points, lens, np.zeros(4), flags=cv2.SOLVEPNP_SQPNP
-    )
-    if not solved or float(shift[2, 0]) <= 0:
-        return Pose(float("nan"), float("nan"), float("nan"))
-    matrix = np.asarray(cv2.Rodrigues(turn)[0], dtype=np.float64)
-    return _angles(matrix)
+
+def estimate_pose(landmarks: ArrayLike, *, width: int, height: int) -> Pose:
+    """The pose of one face, see `estimate_poses`."""
+    return Pose(*map(float, estimate_poses(landmarks, width=width, height=height)[0]))
+
+
+def _from_afar(seen: Doubles) -> tuple[Doubles, Doubles]:
+    """Poses (N, 3, 3) and (N, 3) by parallel projection (DeMenthon and Davis 1995, one step)."""
+    middle = AVERAGE_FACE.mean(axis=0)
+    rows = np.linalg.pinv(AVERAGE_FACE - middle) @ (seen - seen.mean(axis=1, keepdims=True))
+    across, down = rows[:, :, 0], rows[:, :, 1]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        scale = (np.linalg.norm(across, axis=1) + np.linalg.norm(down, axis=1)) / 2
+        across = across / np.linalg.norm(across, axis=1, keepdims=True)
+        down = down - (across * down).sum(axis=1, keepdims=True) * across
+        down = down / np.linalg.norm(down, axis=1, keepdims=True)
+        turns = np.stack([across, down, np.cross(across, down)], axis=1)
+        depth = 1 / scale
+        shifts = np.column_stack([seen.mean(axis=1) * depth[:, None], depth])
+    return turns, shifts - turns @ middle
+
+
+def _closer(seen: Doubles, turns: Doubles, shifts: Doubles) -> tuple[Doubles, Doubles]:
+    """One step of Gauss and Newton over three small turns and three shifts."""
+    turned = AVERAGE_FACE @ turns.transpose(0, 2, 1)  # (N, 5, 3)
+    placed = turned + shifts[:, None, :]
+    depth = placed[:, :, 2]
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+        shown = placed[:, :, :2] / depth[:, :, None]
+        # How a shown point moves with a placed one: (N, 5, 2, 3).
+        moves = np.zeros((*depth.shape, 2, 3))
+        moves[:, :, 0, 0] = moves[:, :, 1, 1] = 1 / depth
+        moves[:, :, :, 2] = -shown / depth[:, :, None]
+        change = np.concatenate([-moves @ _crossing(turned), moves], axis=3).reshape(-1, 10, 6)
+        missing = (seen - shown).reshape(-1, 10, 1)
+        normal = change.transpose(0, 2, 1) @ change
+    good = np.isfinite(normal).all(axis=(1, 2))
+    normal[~good] = np.eye(6)
+    # A trace of damping: a face seen exactly edge-on leaves a direction open.
+    damping = 1e-9 * np.trace(normal, axis1=1, axis2=2)[:, None, None] * np.eye(6)
+    right = np.nan_to_num(change.transpose(0, 2, 1) @ missing)
+    step = np.linalg.solve(normal + damping, right)[:, :, 0]
+    step[~good] = np.nan
+    return _small_turn(step[:, :3]) @ turns, shifts + step[:, 3:]
+
+
+def _crossing(vectors: Doubles) -> Doubles:
+    """The matrices (…, 3, 3) that multiply by a vector as the cross product does."""
+    x, y, z = np.moveaxis(vectors, -1, 0)
+    zero = np.zeros_like(x)
+    return np.stack([zero, -z, y, z, zero, -x, -y, x, zero], axis=-1).reshape(*x.shape, 3, 3)
+
+
+def _small_turn(vectors: Doubles) -> Doubles:
+    """Rotation matrices (N, 3, 3) from axes times angles (N, 3), by Rodrigues's formula."""
+    angle = np.linalg.norm(vectors, axis=1)[:, None, None]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        axis = _crossing(np.where(angle[:, :, 0] > 0, vectors / angle[:, :, 0], 0.0))
+    turned: Doubles = np.eye(3) + np.sin(angle) * axis + (1 - np.cos(angle)) * (axis @ axis)
+    return turned
 
 
 def rotation(pose: Pose) -> Doubles:
@@ -80,8 +141,8 @@ def eye_distances(landmarks: ArrayLike) -> Doubles:
     return np.asarray(np.maximum(eyes, down * (EYE_DISTANCE_MM / EYES_TO_MOUTH_MM)))
 
 
-def _angles(matrix: Doubles) -> Pose:
-    pitch = -np.degrees(np.arcsin(np.clip(matrix[2, 1], -1, 1)))
-    yaw = -np.degrees(np.arctan2(-matrix[2, 0], matrix[2, 2]))
-    roll = np.degrees(np.arctan2(-matrix[0, 1], matrix[1, 1]))
-    return Pose(float(yaw), float(pitch), float(roll))
+def _angles(turns: Doubles) -> Doubles:
+    pitch = -np.degrees(np.arcsin(np.clip(turns[:, 2, 1], -1, 1)))
+    yaw = -np.degrees(np.arctan2(-turns[:, 2, 0], turns[:, 2, 2]))
+    roll = np.degrees(np.arctan2(-turns[:, 0, 1], turns[:, 1, 1]))
+    return np.column_stack([yaw, pitch, roll])

@@ -10,8 +10,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from workers.faces.align import similarity, warp
-
 Picture = NDArray[np.uint8]
 
 MEASURING_SIZE = 112
@@ -26,11 +24,18 @@ class FaceQuality:
     brightness: float
 
 
-def measure_quality(bgr: Picture, landmarks: NDArray[np.float32]) -> FaceQuality:
-    """Quality of the face at five landmarks (5, 2) of a picture (height, width, 3)."""
+def measure_quality(crop: Picture, *, black: int = 0, span: int = 255) -> FaceQuality:
+    """Quality of a face from the brightness plane of its aligned crop, square, of any size.
+
+    `black` and `black + span` are the brightness of black and of white in the plane.
+    """
     import cv2
 
-    crop = warp(bgr, similarity(landmarks, MEASURING_SIZE), MEASURING_SIZE)
-    grey = cv2.cvtColor(crop, cv2.COLOR_BGR2GRAY)
-    edges = cv2.Laplacian(grey, cv2.CV_32F)
-    return FaceQuality(float(edges.var()), float(grey.mean()))
+    small = cv2.resize(crop, (MEASURING_SIZE, MEASURING_SIZE), interpolation=cv2.INTER_LINEAR)
+    edges = np.ravel(cv2.meanStdDev(cv2.Laplacian(small, cv2.CV_16S))[1])
+    brightness = np.ravel(cv2.mean(small))[0] - black
+    stretch = 255 / span
+    return FaceQuality(
+        sharpness=float(edges[0] * stretch) ** 2,
+        brightness=float(min(255.0, max(0.0, brightness * stretch))),
+    )

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import math
+import struct
+from collections.abc import Callable, Iterator, Sequence
 from enum import StrEnum
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -42,31 +48,135 @@ USABLE = frozenset({FaceStatus.DETECTED, FaceStatus.INTERPOLATED})
 WITH_CROP = USABLE | {FaceStatus.BLURRED}
 
 
+STATUSES = tuple(FaceStatus)
+"""A status by its code in a spool."""
+
+ROW = np.dtype(
+    [
+        ("frame", np.int32),
+        ("track_id", np.int32),
+        ("status", np.int8),
+        ("score", np.float32),
+        ("box", np.float32, (4,)),
+        ("landmarks", np.float32, (5, 2)),
+        ("yaw", np.float32),
+        ("pitch", np.float32),
+        ("roll", np.float32),
+        ("sharpness", np.float32),
+        ("brightness", np.float32),
+    ]
+)
+"""One face in one frame, as a record of fixed length; what is not known is NaN."""
+
+_PACKED = struct.Struct("<iib20f")  # ROW, without padding
+_CODE = {status: code for code, status in enumerate(STATUSES)}
+_NO_ANGLES = (math.nan,) * 3
+_AFTER_LANDMARKS = ("yaw", "pitch", "roll", "sharpness", "brightness")
+_NOBODY = -1
+
+
+class Spool:
+    """Rows in order of frames, in a file, until it is known who the participant is."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file: IO[bytes] = path.open("xb")
+
+    def add(
+        self,
+        frame: int,
+        track_id: int,
+        status: FaceStatus,
+        place: Sequence[float],
+        quality: tuple[float, float],
+    ) -> None:
+        """Append a row: `place` is score, box and landmarks, fifteen numbers."""
+        self._file.write(
+            _PACKED.pack(frame, track_id, _CODE[status], *place, *_NO_ANGLES, *quality)
+        )
+
+    def by_frames(self) -> Iterator[NDArray[np.void]]:
+        """Give all rows, some thousand at a time, never parting a frame."""
+        self._file.close()
+        rest: NDArray[np.void] = np.empty(0, dtype=ROW)
+        with self._path.open("rb") as file:
+            while content := file.read(ROWS_PER_GROUP * ROW.itemsize):
+                rows = np.concatenate([rest, np.frombuffer(content, dtype=ROW)])
+                whole = int(np.searchsorted(rows["frame"], rows["frame"][-1]))
+                if whole:
+                    yield rows[:whole]
+                rest = rows[whole:]
+        if len(rest):
+            yield rest
+
+    def remove(self) -> None:
+        """Delete the file."""
+        self._file.close()
+        self._path.unlink(missing_ok=True)
+
+
 class FaceTable:
     """Writes the table group by group: frame order, the participant's row of a frame first.
 
     Units: time_us microseconds, box and landmarks proxy pixels, angles degrees (see
     workers.faces.pose), sharpness and brightness as in workers.faces.quality. Values that do not
-    exist are null.
+    exist are null. Each frame has exactly one row of the participant, or of nobody.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, frame_us: Callable[[int], int]) -> None:
         import pyarrow.parquet as pq
 
-        self._rows: list[dict[str, Any]] = []
+        self._frame_us = frame_us
+        self._next = 0  # the first frame that has no rows yet
         self._writer = pq.ParquetWriter(path, schema(), compression="zstd")
 
-    def add(self, row: dict[str, Any]) -> None:
-        """Append a row; number columns that are left out become null."""
-        self._rows.append(row)
-        if len(self._rows) >= ROWS_PER_GROUP:
-            self._flush()
+    def add(self, rows: NDArray[np.void], *, participant: int | None, until: int) -> None:
+        """Write the rows (dtype ROW) of all frames up to, not including, `until`.
 
-    def _flush(self) -> None:
+        Frames without a row of the participant get one that says absent.
+        """
+        for first in range(self._next, until, ROWS_PER_GROUP):
+            end = min(until, first + ROWS_PER_GROUP)
+            inside = (rows["frame"] >= first) & (rows["frame"] < end)
+            self._write(rows[inside], participant, first, end)
+        self._next = until
+
+    def close(self, *, participant: int | None, until: int) -> None:
+        """Write what is left of the video, in which nobody was seen."""
+        self.add(np.empty(0, dtype=ROW), participant=participant, until=until)
+
+    def _write(self, rows: NDArray[np.void], participant: int | None, first: int, end: int) -> None:
         import pyarrow as pa
 
-        self._writer.write_table(pa.Table.from_pylist(self._rows, schema=schema()))
-        self._rows.clear()
+        own = rows["frame"][rows["track_id"] == participant]
+        missing = np.setdiff1d(np.arange(first, end, dtype=np.int32), own)
+        absent = np.zeros(len(missing), dtype=ROW)
+        for name in ("score", "box", "landmarks", *_AFTER_LANDMARKS):
+            absent[name] = np.nan
+        absent["frame"], absent["status"] = missing, _CODE[FaceStatus.ABSENT]
+        owner = _NOBODY if participant is None else participant
+        absent["track_id"] = owner
+        rows = np.concatenate([rows, absent])
+        rows = rows[np.lexsort([rows["track_id"], rows["track_id"] != owner, rows["frame"]])]
+        numbers = np.column_stack(
+            [
+                rows["score"],
+                rows["box"],
+                rows["landmarks"].reshape(-1, 10),
+                *(rows[name] for name in _AFTER_LANDMARKS),
+            ]
+        )
+        times = [self._frame_us(frame) for frame in rows["frame"].tolist()]
+        status = pa.DictionaryArray.from_arrays(rows["status"], [s.value for s in STATUSES])
+        columns = [
+            pa.array(rows["frame"]),
+            pa.array(times, pa.int64()),
+            pa.array(rows["track_id"], mask=rows["track_id"] == _NOBODY),
+            status,
+            *(pa.array(column, mask=~np.isfinite(column)) for column in numbers.T),
+            pa.array(rows["track_id"] == owner),
+        ]
+        self._writer.write_table(pa.Table.from_arrays(columns, schema=schema()))
 
     def __enter__(self) -> FaceTable:
         return self
@@ -77,8 +187,6 @@ class FaceTable:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if kind is None and self._rows:
-            self._flush()
         self._writer.close()
 
 

@@ -12,8 +12,11 @@ from __future__ import annotations
 
 import math
 from array import array
+from bisect import bisect_left, bisect_right
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import cache
 from itertools import pairwise
 
 import numpy as np
@@ -29,7 +32,7 @@ Doubles = NDArray[np.float64]
 
 START_SCORE = 0.5
 MAX_ABSENCE_SECONDS = Fraction(5)
-MAX_GAP_SECONDS = Fraction(1, 4)
+MAX_GAP_SECONDS = Fraction(1, 3)
 SMOOTHING_SECONDS = Fraction(1, 4)
 # A face may be this many of its own sizes from where it was expected; each second of absence adds
 # to it, up to a limit.
@@ -83,7 +86,7 @@ class Sightings:
 class Track:
     """One face over a span of frames, gaps filled, landmarks smoothed.
 
-    frames: (N,) int64, every frame from the first to the last sighting.
+    frames: (N,) int64, every frame from the first to the last of the span.
     state: (N,) int8, DETECTED, INTERPOLATED or ABSENT.
     scores: (N,) float32, NaN where not detected.
     boxes: (N, 4) and landmarks: (N, 5, 2), float32 pixels, NaN where absent.
@@ -100,12 +103,6 @@ class Track:
         """The number of frames in which the face has a place, seen or interpolated."""
         return int(np.count_nonzero(self.state != ABSENT))
 
-    def at(self, frame: int) -> int | None:
-        """The row of a frame in which the face has a place, or None."""
-        row = frame - int(self.frames[0])
-        inside = 0 <= row < len(self.frames) and self.state[row] != ABSENT
-        return row if inside else None
-
 
 class Tracker:
     """Collects the detections of one frame after the other into tracks."""
@@ -116,6 +113,8 @@ class Tracker:
         self.rate = rate
         self.active: list[Sightings] = []
         self.ended: list[Sightings] = []
+        # Frames before which the picture changed as a whole: nothing is drawn across them.
+        self.cuts: list[int] = []
         self._next_id = 1
         self._last_frame = -1
 
@@ -138,11 +137,10 @@ class Tracker:
                 track.add(frame, found.boxes[i], float(found.scores[i]), found.landmarks[i])
                 self.active.append(track)
 
-    def finish(self, *, min_sightings: int = MIN_SIGHTINGS) -> list[Track]:
-        """All tracks that were seen often enough, filled and smoothed, in order of appearance."""
-        kept = [s for s in self.ended + self.active if len(s.frames) >= min_sightings]
-        kept.sort(key=lambda s: (s.frames[0], s.track_id))
-        return [complete(s, rate=self.rate) for s in kept]
+    def everybody(self) -> list[Sightings]:
+        """All faces that were seen often enough so far, in order of appearance."""
+        kept = [s for s in self.ended + self.active if len(s.frames) >= MIN_SIGHTINGS]
+        return sorted(kept, key=lambda s: (s.frames[0], s.track_id))
 
     def _end_the_long_unseen(self, frame: int) -> None:
         limit = MAX_ABSENCE_SECONDS * self.rate
@@ -170,29 +168,75 @@ def max_gap_frames(rate: Fraction) -> int:
     return math.floor(MAX_GAP_SECONDS * rate)
 
 
-def complete(sightings: Sightings, *, rate: Fraction) -> Track:
+def window_frames(rate: Fraction) -> int:
+    """The smoothing window: an odd number of frames in SMOOTHING_SECONDS, at least 5."""
+    return max(5, 2 * (math.floor(SMOOTHING_SECONDS * rate) // 2) + 1)
+
+
+def reach(rate: Fraction) -> int:
+    """How many frames after a frame can still change that frame's place in `complete`."""
+    return max_gap_frames(rate) + window_frames(rate)
+
+
+def complete(
+    sightings: Sightings,
+    *,
+    rate: Fraction,
+    span: tuple[int, int] | None = None,
+    cuts: Sequence[int] = (),
+) -> Track:
     """Fill a track's short gaps by straight lines and smooth its landmarks.
 
     A run of at most `max_gap_frames(rate)` unseen frames between two sightings is interpolated
-    from both sides; a longer run stays absent over its whole length.
+    from both sides; a longer run stays absent over its whole length, and so does one with a cut in
+    it (`cuts`: the first frames of new scenes). `span` asks for the frames from its first to its
+    last only, both included: the result is the same as for the whole track, from the sightings
+    nearby alone.
     """
-    seen = np.array(sightings.frames, dtype=np.int64)
-    places = np.array(sightings.places, dtype=np.float64).reshape(-1, 14)
+    first, last = span or (sightings.frames[0], sightings.frames[-1])
+    first, last = max(first, sightings.frames[0]), min(last, sightings.frames[-1])
+    margin = reach(rate) + 1
+    begin = bisect_left(sightings.frames, first - margin)
+    end = bisect_right(sightings.frames, last + margin)
+    # One more on each side, so that the first and last frames lie between two sightings.
+    begin, end = max(0, begin - 1), min(len(sightings.frames), end + 1)
+    whole = _complete(sightings, begin, end, rate, cuts)
+    piece = slice(first - int(whole.frames[0]), last + 1 - int(whole.frames[0]))
+    return Track(
+        whole.track_id,
+        whole.frames[piece],
+        whole.state[piece],
+        whole.scores[piece],
+        whole.boxes[piece],
+        whole.landmarks[piece],
+    )
+
+
+def _complete(
+    sightings: Sightings, begin: int, end: int, rate: Fraction, cuts: Sequence[int]
+) -> Track:
+    """`complete` for the sightings with the numbers from `begin` to before `end`."""
+    seen = np.array(sightings.frames[begin:end], dtype=np.int64)
+    places = np.array(sightings.places[14 * begin : 14 * end], dtype=np.float64).reshape(-1, 14)
     frames = np.arange(seen[0], seen[-1] + 1)
     state = np.full(len(frames), ABSENT, dtype=np.int8)
     state[seen - seen[0]] = DETECTED
     limit = max_gap_frames(rate)
+    near = np.array(cuts[bisect_left(cuts, seen[0]) : bisect_right(cuts, seen[-1])], dtype=np.int64)
+    scene = np.searchsorted(near, frames, side="right")
     for before, after in pairwise(seen):
-        if 1 < after - before <= limit + 1:
+        same = scene[before - seen[0]] == scene[after - seen[0]]
+        if 1 < after - before <= limit + 1 and same:
             state[before - seen[0] + 1 : after - seen[0]] = INTERPOLATED
     filled = np.empty((len(frames), places.shape[1]))
     for column in range(places.shape[1]):
         filled[:, column] = np.interp(frames, seen, places[:, column])
     filled[state == ABSENT] = np.nan
-    for first, end in runs(state != ABSENT):
-        filled[first:end, 4:] = smooth(filled[first:end, 4:], rate=rate)
+    for number in range(len(near) + 1):
+        for run_first, run_end in runs((state != ABSENT) & (scene == number)):
+            filled[run_first:run_end, 4:] = smooth(filled[run_first:run_end, 4:], rate=rate)
     scores = np.full(len(frames), np.nan, dtype=np.float32)
-    scores[seen - seen[0]] = np.array(sightings.scores, dtype=np.float32)
+    scores[seen - seen[0]] = np.array(sightings.scores[begin:end], dtype=np.float32)
     return Track(
         track_id=sightings.track_id,
         frames=frames,
@@ -206,21 +250,27 @@ def complete(sightings: Sightings, *, rate: Fraction) -> Track:
 def smooth(values: Doubles, *, rate: Fraction) -> Doubles:
     """Savitzky-Golay smoothing along the first axis: a parabola over SMOOTHING_SECONDS.
 
-    The window is an odd number of frames, at least 5; its ends are taken from the first and the
-    last parabola. Values (N, columns) shorter than the window are returned as they are. Written
+    The window has `window_frames(rate)` frames; its ends are taken from the first and the last
+    parabola. Values (N, columns) shorter than the window are returned as they are. Written
     out here because importing scipy.signal costs a worker 40 MB.
     """
-    window = max(5, 2 * (math.floor(SMOOTHING_SECONDS * rate) // 2) + 1)
+    window = window_frames(rate)
     if len(values) < window:
         return values
     half = window // 2
-    powers = np.vander(np.arange(-half, half + 1, dtype=np.float64), 3)
-    fit = powers @ np.linalg.pinv(powers)  # row i gives the parabola's value at place i
+    fit = _parabola(half)
     inner = len(values) - window + 1
     middle = np.zeros((inner, values.shape[1]))
     for place, weight in enumerate(fit[half]):
         middle += weight * values[place : place + inner]
     return np.concatenate([fit[:half] @ values[:window], middle, fit[-half:] @ values[-window:]])
+
+
+@cache
+def _parabola(half: int) -> Doubles:
+    """Row i gives, from the values in a window, the fitted parabola's value at place i."""
+    powers = np.vander(np.arange(-half, half + 1, dtype=np.float64), 3)
+    return np.asarray(powers @ np.linalg.pinv(powers))
 
 
 def runs(flags: NDArray[np.bool_]) -> list[tuple[int, int]]:
@@ -229,21 +279,24 @@ def runs(flags: NDArray[np.bool_]) -> list[tuple[int, int]]:
     return [(int(a), int(b)) for a, b in zip(edges[0::2], edges[1::2], strict=True)]
 
 
-def choose_participant(tracks: list[Track], *, width: int, height: int) -> Track | None:
+def choose_participant(
+    tracks: list[Sightings], present: Mapping[int, int], *, width: int, height: int
+) -> Sightings | None:
     """The track that is the largest, the longest and the most central, as one product.
 
-    size: square root of the median box area over the picture's area. presence: frames with a place.
-    centrality: 1 less half the distance of the median box centre from the picture's centre, in
-    half diagonals. Ties go to the earlier track. None when there are no tracks.
+    size: square root of the median box area over the picture's area. presence: `present` gives, by
+    track id, the number of frames with a place. centrality: 1 less half the distance of the median
+    box centre from the picture's centre, in half diagonals. Ties go to the earlier track. None
+    when there are no tracks.
     """
 
-    def prominence(track: Track) -> float:
-        boxes = track.boxes[track.state != ABSENT].astype(np.float64)
+    def prominence(track: Sightings) -> float:
+        boxes = np.array(track.places, dtype=np.float64).reshape(-1, 14)[:, :4]
         sides = boxes[:, 2:] - boxes[:, :2]
         size = float(np.sqrt(np.median(sides[:, 0] * sides[:, 1]) / (width * height)))
         middle = np.median((boxes[:, :2] + boxes[:, 2:]) / 2, axis=0)
         away = float(np.hypot(middle[0] - width / 2, middle[1] - height / 2))
-        return size * track.present() * (1 - away / math.hypot(width, height))
+        return size * present[track.track_id] * (1 - away / math.hypot(width, height))
 
     return max(tracks, key=lambda t: (prominence(t), -t.track_id), default=None)
 

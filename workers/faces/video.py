@@ -1,4 +1,4 @@
-"""Reading a proxy video frame by frame, on one thread, without ever holding more than one frame."""
+"""Reading a proxy video frame by frame, on one thread."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from workers.faces.errors import FaceError
 if TYPE_CHECKING:
     from av.container import InputContainer
     from av.video.frame import VideoFrame
+    from av.video.plane import VideoPlane
 
 Picture = NDArray[np.uint8]
 
@@ -23,6 +24,10 @@ OPEN_OPTIONS = {
     "protocol_whitelist": "file",
     "format_whitelist": "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm",
 }
+
+
+_FULL_RANGE = 2  # AVCOL_RANGE_JPEG
+_BT601 = {2, 5, 6}  # not stated (then it is taken for BT.601), BT.470, SMPTE 170M
 
 
 @dataclass(frozen=True)
@@ -84,19 +89,51 @@ class Converter:
 
         self._reformatter = VideoReformatter()
 
-    def picture(self, frame: VideoFrame, size: tuple[int, int] | None = None) -> Picture:
-        """A frame as bytes of shape (height, width, 3), scaled to `size` (width, height) if given.
+    def picture(self, frame: VideoFrame, size: tuple[int, int]) -> Picture:
+        """A frame as bytes of shape (height, width, 3), scaled to `size` (width, height).
 
         Scaling happens on the way from the decoder's format, so that the full-size colour picture
         is never made for a frame of which only a small one is needed.
         """
         from av.video.reformatter import Interpolation
 
-        width, height = size or (frame.width, frame.height)
         converted = self._reformatter.reformat(
-            frame, width, height, format="bgr24", interpolation=Interpolation.BILINEAR, threads=1
+            frame, *size, format="bgr24", interpolation=Interpolation.AREA, threads=1
         )
         return converted.to_ndarray().astype(np.uint8, copy=False)
+
+
+class Planes:
+    """A frame's brightness and its two colours at half the size, as the decoder left them.
+
+    Faces are cut out of these planes, so that the whole picture is never converted.
+    """
+
+    def __init__(self, frame: VideoFrame) -> None:
+        if frame.format.name not in ("yuv420p", "yuvj420p"):
+            frame = frame.reformat(format="yuv420p", threads=1)
+        full = frame.format.name == "yuvj420p" or int(frame.color_range) == _FULL_RANGE
+        self._frame = frame
+        self.luma, self.blue, self.red = (_view(plane) for plane in frame.planes)
+        self.black, self.span = (0, 255) if full else (16, 219)
+        """Brightness that stands for black, and its distance to that for white."""
+
+    def colours(self, planes: Picture) -> Picture:
+        """Blue-green-red (size, size, 3) of a square's three planes, (1.5 size, size) bytes."""
+        import av
+        import cv2
+
+        if self.black and int(self._frame.colorspace) in _BT601:
+            return cv2.cvtColor(planes, cv2.COLOR_YUV2BGR_I420).astype(np.uint8, copy=False)
+        square = av.VideoFrame.from_ndarray(planes, format="yuv420p")
+        square.colorspace = self._frame.colorspace
+        square.color_range = self._frame.color_range
+        return square.to_ndarray(format="bgr24").astype(np.uint8, copy=False)
+
+
+def _view(plane: VideoPlane) -> Picture:
+    rows = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
+    return rows[: plane.height, : plane.width]
 
 
 def _open(path: Path) -> InputContainer:
