@@ -1,8 +1,8 @@
 """Looking for faces in a video as it is decoded: which frames are looked at, and what is followed.
 
-Every k-th frame is looked at, in slow videos more of them. The frames between two looks are looked at too where something
-happens: a face came or went, moved or turned too far for a straight line, or the whole picture
-changed at once.
+Every k-th frame is looked at, in slow videos more of them. The frames between two looks are looked
+at too where something happens: a face came or went, moved or turned too far for a straight line, or
+the whole picture changed at once.
 """
 
 from __future__ import annotations
