@@ -136,7 +136,7 @@ def test_the_tables_hold_the_same_rows_in_both_forms(made):
             for row in rows
         ]
         assert read == shown, name
-        assert rows, name
+        assert rows or name == "adjudications", name  # nobody decided anything here
     assert _table(folder, "cue_candidates")[0]["detail"] == "=1+1"
     assert "'=1+1" in (folder / "tables/cue_candidates.csv").read_text()
     assert candidate.score == _table(folder, "cue_candidates")[0]["score"]
@@ -306,7 +306,7 @@ def test_a_waived_label_is_released_and_stamped(made):
     assert {row["verdict"] for row in rows} == {"waived"}
     assert {r["value"] for r in _table(folder, "clip_labels")} >= {"1", "2", "3", "present"}
     assert "WAIVED. video/certainty did not pass" in (folder / "README.md").read_text()
-    assert json.loads((folder / "receipt.json").read_text())["waivers"]["video/certainty"]
+    assert json.loads((folder / "receipt.json").read_text())["release"]["waivers"]["video/certainty"]
     answers = yaml.safe_load((folder / "bah/video_annotation_transcript.yaml").read_text())
     assert all(
         entry["certainty_ah"] is None or entry["certainty_ah"][0] in (1, 2, 3)
@@ -457,7 +457,7 @@ def test_a_redaction_lets_out_no_label_that_was_waived_since(made):
     consent.withdraw(participant=made.participants[2], actor="manager", purpose=Purpose.RESEARCH)
     assert redaction.redact_refused(release=release, actor="manager") == 1
     assert "video/certainty" not in {row["label"] for row in _table(folder, "clip_labels")}
-    assert json.loads((folder / "receipt.json").read_text())["waivers"] == {}
+    assert json.loads((folder / "receipt.json").read_text())["release"]["waivers"] == {}
 
 
 def test_a_redaction_keeps_a_label_whose_waiver_has_ended(made, monkeypatch):

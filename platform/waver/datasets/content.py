@@ -14,14 +14,13 @@ from fractions import Fraction
 from typing import Any
 from uuid import UUID
 
-from annotation.agreement import Ratings, Undefined
-from annotation.agreement.consensus import consensus_segments, majority, vote_distribution
 from annotation.codebooks import Codebook
 from waver.accounts.models import User
 from waver.consent import policy as consent
 from waver.consent.models import Purpose
 from waver.core.errors import Conflict
-from waver.datasets import codes, gate, measures, splits
+from waver.datasets import codes, consensus, gate, splits
+from waver.datasets.consensus import Consensus, Decided, Rules, Terms
 from waver.datasets.gate import Standing
 from waver.datasets.labels import Label, labels_of, read_codebook
 from waver.datasets.models import GateRun
@@ -76,28 +75,20 @@ class Clip:
 
 
 @dataclass(frozen=True)
-class Decided:
-    """The raters' common answer about a stretch or a clip.
-
-    `value` is None where they are undecided; `share` is the share of raters behind the value.
-    """
-
-    value: str | None
-    share: float
-    start_us: int | None = None
-    end_us: int | None = None
-
-
-@dataclass(frozen=True)
 class ReleasedLabel:
-    """A label that passed or was waived, with its consensus: recording's key -> answers.
+    """A label that leaves, with its consensus as it was derived (`made`).
 
-    A recording that the raters submitted and marked nothing in has an empty tuple of stretches.
+    Of a tentative one, only the votes behind the consensus do.
     """
 
     label: Label
     standing: Standing
-    consensus: Mapping[str, tuple[Decided, ...]]
+    made: Consensus
+
+    @property
+    def consensus(self) -> Mapping[str, tuple[Decided, ...]]:
+        """Recording's key -> answers; an empty tuple where the raters marked nothing."""
+        return self.made.answers
 
 
 @dataclass(frozen=True)
@@ -111,8 +102,10 @@ class Content:
     clips: tuple[Clip, ...]
     left_out: Mapping[str, tuple[int, int]]  # reason -> recordings, participants
     labels: Mapping[str, ReleasedLabel]
+    soft: Mapping[str, ReleasedLabel]  # tentative: only their votes leave, stamped
     blocked: Mapping[str, Standing]
     submissions: tuple[Item, ...]  # both arms; repeats are left out
+    terms: Terms  # as of when decisions count, and the arms that consensus takes
     raters: Mapping[UUID, str]
     synthetic_raters: frozenset[str]
     is_demonstration: bool
@@ -150,12 +143,14 @@ def gather(
     actor: str,
     recordings: frozenset[UUID] | None = None,
     published_at: datetime | None = None,
+    terms: Terms | None = None,
 ) -> Content:
     """Decide what goes into a release.
 
     With `recordings`, exactly these go in and consent is not asked: that is for making a published
     release's containers again after somebody was taken out of it. `published_at` then says as of
-    when waivers count: a version neither gains nor loses a label afterwards.
+    when waivers count, and `terms` what consensus is made of: a version neither gains nor loses a
+    label afterwards, and none changes.
     Raises Conflict when nothing is left.
     """
     snapshot = gate_run.snapshot
@@ -178,6 +173,9 @@ def gather(
     submissions = tuple(item for item in items if item.recording in released)
     raters = codes.of_raters(study=snapshot.study, raters={item.rater for item in submissions})
     synthetic = User.objects.filter(pk__in=raters, is_synthetic=True).values_list("pk", flat=True)
+    terms = terms or Terms.now(snapshot)
+    hard = {key: found for key, found in standings.items() if found.may_be_released}
+    soft = {key: found for key, found in standings.items() if found.may_leave_softly}
     return Content(
         gate_run=gate_run,
         version=version,
@@ -185,9 +183,12 @@ def gather(
         codebook=codebook,
         clips=clips,
         left_out=left_out,
-        labels=_released_labels(gate_run, rules, codebook, standings, released),
-        blocked={k: found for k, found in standings.items() if not found.may_be_released},
+        labels=_released_labels(gate_run, rules, codebook, hard, released, terms),
+        # Votes of raters who saw pre-labels are no measure of how split raters are.
+        soft=_released_labels(gate_run, rules, codebook, soft, released, terms.blind()),
+        blocked={k: found for k, found in standings.items() if k not in {*hard, *soft}},
         submissions=submissions,
+        terms=terms,
         raters=raters,
         synthetic_raters=frozenset(raters[pk] for pk in synthetic),
         is_demonstration=bool(rules.get("demonstration")),
@@ -311,43 +312,17 @@ def _released_labels(
     codebook: Codebook,
     standings: Mapping[str, Standing],
     released: frozenset[UUID],
+    terms: Terms,
 ) -> dict[str, ReleasedLabel]:
     known = labels_of(codebook)
     found = {}
     for key, standing in standings.items():
-        if standing.may_be_released:
-            measured = measures.measure(
-                gate_run.snapshot, known[key], tick_us=rules["labels"][key].get("tick_us")
-            )
-            answers = consensus(measured)
-            kept = {who: answers[who] for who in answers if UUID(who) in released}
-            found[key] = ReleasedLabel(known[key], standing, kept)
+        made = consensus.build(
+            gate_run.snapshot,
+            known[key],
+            rules=Rules.of(rules),
+            terms=terms,
+            tick_us=rules["labels"][key].get("tick_us"),
+        )
+        found[key] = ReleasedLabel(known[key], standing, made.only(released))
     return found
-
-
-def consensus(measured: measures.Measured) -> dict[str, tuple[Decided, ...]]:
-    """Give the majority's answer per recording, from labels given without seeing pre-labels.
-
-    Segments: stretches that more than half of the raters marked, and, with the value None, those
-    that exactly half did. Clips: one answer, None for a tie. Nobody's answer wins by coming first.
-    """
-    answers: dict[str, list[Decided]] = {recording: [] for recording in measured.roster}
-    if measured.segments is not None:
-        found = consensus_segments(measured.segments, measured.label.source)
-        for spans, value in ((found.segments, measured.label.source), (found.undecided, None)):
-            for span in spans:
-                decided = Decided(value, span.share, span.start_us, span.end_us)
-                answers[str(span.recording)].append(decided)
-    elif isinstance(measured.data, Ratings):
-        votes = vote_distribution(measured.data)
-        highest = {
-            str(unit): float(max(row)) for unit, row in zip(votes.units, votes.shares, strict=True)
-        }
-        for unit, value in majority(measured.data).items():
-            if str(unit) in highest:
-                chosen = None if isinstance(value, Undefined) else str(value)
-                answers[str(unit)].append(Decided(chosen, highest[str(unit)]))
-    return {
-        recording: tuple(sorted(found, key=lambda one: one.start_us or 0))
-        for recording, found in answers.items()
-    }

@@ -20,6 +20,7 @@ from waver.core import audit
 from waver.core.errors import TemporaryProblem
 from waver.core.ids import new_id
 from waver.datasets import documents, releases, verify
+from waver.datasets.consensus import Terms
 from waver.datasets.content import gather
 from waver.datasets.draft import Draft
 from waver.datasets.manifest import Manifest, bury
@@ -163,6 +164,7 @@ def _rebuild(
         actor=actor,
         recordings=recordings,
         published_at=release.published_at,
+        terms=Terms.of(release.figures, published_at=release.published_at),
     )
     releases.write_containers(content, draft, root=release.root)
     found = documents.figures(content)

@@ -26,14 +26,15 @@ from waver.consent.models import ConsentState, Purpose
 from waver.core import storage
 from waver.core.clock import format_hms, frames_in
 from waver.core.errors import IntegrityProblem
-from waver.datasets.content import Clip, Content, Decided
+from waver.datasets.consensus import Decided
+from waver.datasets.content import Clip, Content
 from waver.datasets.draft import Draft
 from waver.datasets.manifest import File
 from waver.datasets.splits import Fold
 from waver.recordings.models import Asset
 
 NAME = "bah"
-BUILDER = "bah/1"
+BUILDER = "bah/2"
 TITLE = "BAH layout"
 FOLDER = "bah"
 CLASS_ID = b"With A-H: 1\nNo A-H: 0"
@@ -112,6 +113,13 @@ def describe(content: Content) -> list[str]:
         said.append(
             f"{unlabelled} of {len(content.clips)} videos are in no split file and have null "
             "labels: the raters were undecided, or labelled them with pre-labels in sight."
+        )
+    decided = sum(len(found.made.decisions) for found in content.labels.values())
+    if decided:
+        said.append(
+            f"{decided} of these labels are adjudicated: a person decided where the raters "
+            "differed. `tables/adjudications` has each with the vote before it; a stretch that "
+            "was decided may have an empty entry in `all_cues`."
         )
     if SEGMENTS not in content.labels:
         said.append(
@@ -264,11 +272,11 @@ def _entry(
 
 
 def _raters(content: Content) -> dict[UUID, set[str]]:
-    """Who decided on each recording: the raters of the released passes, blind arm only."""
+    """Who decided on each recording: the raters of the released passes whom consensus takes."""
     passes = {found.label.pass_id for found in content.labels.values()}
     found: dict[UUID, set[str]] = defaultdict(set)
     for item in content.submissions:
-        if item.pass_id in passes and item.arm == "blind":
+        if item.pass_id in passes and item.arm in content.terms.arms:
             found[item.recording].add(content.raters[item.rater])
     return found
 
@@ -284,7 +292,7 @@ class _Mark:
 
 
 def _marks(content: Content) -> dict[UUID, list[_Mark]]:
-    """Every rater's released stretches, by recording; blind arm only, like the consensus."""
+    """Every rater's released stretches, by recording; of the arms that consensus takes."""
     found: dict[UUID, list[_Mark]] = defaultdict(list)
     if SEGMENTS not in content.labels:
         return found
@@ -292,7 +300,7 @@ def _marks(content: Content) -> dict[UUID, list[_Mark]]:
     items = {
         item.annotation: item
         for item in content.submissions
-        if item.pass_id == label.pass_id and item.arm == "blind"
+        if item.pass_id == label.pass_id and item.arm in content.terms.arms
     }
     cues: dict[UUID, set[tuple[str, str]]] = defaultdict(set)
     chosen = Segment.objects.filter(annotation__in=list(items), label=label.source)

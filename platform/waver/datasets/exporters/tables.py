@@ -12,21 +12,36 @@ from typing import Any
 from uuid import UUID
 
 from annotation.models import ClipLabel, Segment, SegmentCue
+from waver.datasets.consensus import rows_of
 from waver.datasets.content import Clip, Content
 from waver.datasets.draft import Draft
 from waver.datasets.snapshots import Item
 from waver.recordings.models import Asset, CueCandidate
 
 NAME = "tables"
-BUILDER = "tables/1"
+BUILDER = "tables/2"
 TITLE = "Tables (Parquet and CSV)"
 FOLDER = "tables"
 _BATCH = 5000
 _TIMES = (
     "Times are integer microseconds of the recording's clock (0 at the first frame, spans "
     "half-open). A row in `submissions` without rows in `segments` means that the rater marked "
-    "nothing: an answer, not a gap. `consensus` is the majority of the raters who saw no "
-    "pre-labels; `value` is empty where they are undecided."
+    "nothing: an answer, not a gap."
+)
+_CONSENSUS = (
+    "`consensus` is derived from the raters' answers, which stand beside it as they came: the "
+    "majority's, with `share` of `raters` behind it; `value` is empty where they are undecided. "
+    "`adjudicated` rows were decided by a person who saw the raters' answers without their names; "
+    "the vote before is in `initial_value` and, with every decision, in `adjudications` (`share` "
+    "of the raters had said what was decided). `prelabelled` tells whether a rater saw pre-labels. "
+    "`model_value` and `model_share` are filled where the policy asks for a model of each rater's "
+    "errors (Dawid and Skene): where they contradict the vote, the vote stands. `votes` is the "
+    "distribution behind it all, for soft labels. `consensus.json` names method and versions."
+)
+_SOFT = (
+    "TENTATIVE, so that no label stands in any table. `soft_labels` has how the raters who saw no "
+    "pre-labels voted: for clips a row for each value that anybody gave, for segments a row for "
+    "each stretch that anybody marked, with the share of them behind it."
 )
 _CSV = (
     "In the CSV files a text that begins with =, +, -, @, a tab or a line break has a ' put before "
@@ -64,6 +79,9 @@ def write_containers(content: Content, draft: Draft) -> None:
     """Write every table twice, a few thousand rows at a time."""
     for name, (columns, rows) in TABLES.items():
         _write(draft, name, columns, rows(content))
+    if content.soft:
+        columns, rows = SOFT_LABELS
+        _write(draft, "soft_labels", columns, rows(content))
 
 
 def describe(content: Content) -> list[str]:
@@ -71,10 +89,13 @@ def describe(content: Content) -> list[str]:
     said = [
         f"`{FOLDER}/` holds {', '.join(TABLES)}, each as Parquet and as CSV.",
         _TIMES,
+        _CONSENSUS,
         _CSV,
         _FRAME_MAPS,
         _UNTESTED,
     ]
+    if content.soft:
+        said.append(f"{', '.join(content.soft)}: {_SOFT}")
     left = sum(not clip.may_infer for clip in content.clips)
     if left:
         said.append(
@@ -113,7 +134,8 @@ def _raters(content: Content) -> Iterator[Row]:
 
 def _submissions(content: Content) -> Iterator[Row]:
     clips = _by_recording(content)
-    passes = {found.label.pass_id for found in content.labels.values()}
+    leaving = (*content.labels.values(), *content.soft.values())
+    passes = {found.label.pass_id for found in leaving}
     for item in content.submissions:
         if item.pass_id in passes:
             yield clips[item.recording].code, content.raters[item.rater], item.pass_id, item.arm
@@ -161,12 +183,46 @@ def _clip_labels(content: Content) -> Iterator[Row]:
 def _consensus(content: Content) -> Iterator[Row]:
     clips = {clip.key: clip for clip in content.clips}
     for key, found in content.labels.items():
-        for recording, answers in found.consensus.items():
-            for one in answers:
-                yield (
-                    clips[recording].code, key, one.start_us, one.end_us, one.value, one.share,
-                    found.standing.verdict,
-                )  # fmt: skip
+        method = found.made.method
+        for recording, one in rows_of(found.made):
+            yield (
+                clips[recording].code, key, one.start_us, one.end_us, one.value, one.share,
+                one.raters, "adjudicated" if one.adjudicated else method, one.adjudicated,
+                one.initial, one.prelabelled, one.model_value, one.model_share,
+                found.standing.verdict,
+            )  # fmt: skip
+
+
+def _adjudications(content: Content) -> Iterator[Row]:
+    """Every decision; neither who decided nor the reasons, which are free text."""
+    clips = {clip.key: clip for clip in content.clips}
+    for key, found in content.labels.items():
+        for one in found.made.decisions:
+            yield (
+                clips[one.recording].code, key, one.start_us, one.end_us, one.value,
+                one.decided_start_us, one.decided_end_us, one.initial, one.share, one.is_synthetic,
+            )  # fmt: skip
+
+
+def _votes(content: Content) -> Iterator[Row]:
+    clips = {clip.key: clip for clip in content.clips}
+    for key, found in content.labels.items():
+        for one in found.made.votes:
+            yield (
+                clips[one.recording].code, key, one.start_us, one.end_us, one.value, one.votes,
+                one.raters,
+            )  # fmt: skip
+
+
+def _soft_labels(content: Content) -> Iterator[Row]:
+    """How the raters voted on labels that are tentative; every row carries the stamp."""
+    clips = {clip.key: clip for clip in content.clips}
+    for key, found in content.soft.items():
+        for one in found.made.votes:
+            yield (
+                clips[one.recording].code, key, one.start_us, one.end_us, one.value,
+                one.votes / one.raters, one.votes, one.raters, "TENTATIVE",
+            )  # fmt: skip
 
 
 def _cue_candidates(content: Content) -> Iterator[Row]:
@@ -222,9 +278,26 @@ TABLES: dict[str, tuple[dict[str, str], Rows]] = {
     "consensus": (
         {
             "recording": _TEXT, "label": _TEXT, "start_us": _WHOLE, "end_us": _WHOLE,
-            "value": _TEXT, "share": _REAL, "verdict": _TEXT,
+            "value": _TEXT, "share": _REAL, "raters": _WHOLE, "method": _TEXT,
+            "adjudicated": _YES_NO, "initial_value": _TEXT, "prelabelled": _YES_NO,
+            "model_value": _TEXT, "model_share": _REAL, "verdict": _TEXT,
         },
         _consensus,
+    ),
+    "adjudications": (
+        {
+            "recording": _TEXT, "label": _TEXT, "start_us": _WHOLE, "end_us": _WHOLE,
+            "value": _TEXT, "decided_start_us": _WHOLE, "decided_end_us": _WHOLE,
+            "initial_value": _TEXT, "share": _REAL, "is_synthetic": _YES_NO,
+        },
+        _adjudications,
+    ),
+    "votes": (
+        {
+            "recording": _TEXT, "label": _TEXT, "start_us": _WHOLE, "end_us": _WHOLE,
+            "value": _TEXT, "votes": _WHOLE, "raters": _WHOLE,
+        },
+        _votes,
     ),
     "cue_candidates": (
         {
@@ -235,6 +308,16 @@ TABLES: dict[str, tuple[dict[str, str], Rows]] = {
     ),
     "splits": ({"recording": _TEXT, "participant": _TEXT, "fold": _TEXT}, _splits),
 }  # fmt: skip
+
+
+SOFT_LABELS: tuple[dict[str, str], Rows] = (
+    {
+        "recording": _TEXT, "label": _TEXT, "start_us": _WHOLE, "end_us": _WHOLE, "value": _TEXT,
+        "share": _REAL, "votes": _WHOLE, "raters": _WHOLE, "stamp": _TEXT,
+    },
+    _soft_labels,
+)  # fmt: skip
+"""Written only where a label is tentative and its policy lets it leave so."""
 
 
 def _by_recording(content: Content) -> dict[UUID, Clip]:
