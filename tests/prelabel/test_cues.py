@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from workers.faces.pose import AVERAGE_FACE, Pose, rotation
-from workers.faces.table import LANDMARK_COLUMNS, FaceTable
+from workers.faces.table import ROW, STATUSES, FaceStatus, FaceTable
 from workers.prelabel.cards import Candidate, PrelabelError, parameters_sha256
 from workers.prelabel.cues import CUE_CARD, find_cues, long_pauses
 from workers.speech.spans import Span, Speech
@@ -34,20 +34,23 @@ def face_table(
     yaw = np.zeros(FRAMES) if yaw is None else yaw
     centre = np.full((FRAMES, 2), 200.0) if centre is None else centre
     shape = (AVERAGE_FACE - AVERAGE_FACE.mean(axis=0)) * 80 / 63
-    with FaceTable(path) as table:
-        for frame in range(FRAMES):
-            row = {"frame": frame, "time_us": round(frame * 1e6 / RATE), "track_id": 1}
-            # A second person who turns and moves all the time must not matter.
-            other = {"yaw": 90.0 * (frame % 2)} | dict.fromkeys(LANDMARK_COLUMNS, frame % 7 * 50.0)
-            if frame in absent:
-                table.add(row | {"status": "absent", "is_participant": True})
-            else:
-                seen = (shape @ rotation(Pose(yaw[frame], 0, 0)).T)[:, :2] + centre[frame]
-                seen = seen + chance.normal(0, noise, (5, 2))
-                numbers = dict(zip(LANDMARK_COLUMNS, seen.ravel().tolist(), strict=True))
-                angle = {"yaw": float(yaw[frame] + chance.normal(0, 1))}
-                table.add(row | numbers | angle | {"status": "detected", "is_participant": True})
-            table.add(row | other | {"status": "detected", "is_participant": False, "track_id": 2})
+    rows = np.zeros(2 * FRAMES, dtype=ROW)
+    for name in ("score", "box", "landmarks", "yaw", "pitch", "roll", "sharpness", "brightness"):
+        rows[name] = np.nan
+    rows["frame"] = np.repeat(np.arange(FRAMES), 2)
+    rows["track_id"] = np.tile([1, 2], FRAMES)
+    rows["status"] = STATUSES.index(FaceStatus.DETECTED)
+    own, other = rows[0::2], rows[1::2]
+    for frame in range(FRAMES):
+        seen = (shape @ rotation(Pose(yaw[frame], 0, 0)).T)[:, :2] + centre[frame]
+        own["landmarks"][frame] = seen + chance.normal(0, noise, (5, 2))
+        own["yaw"][frame] = yaw[frame] + chance.normal(0, 1)
+        # A second person who turns and moves all the time must not matter.
+        other["landmarks"][frame] = frame % 7 * 50.0
+        other["yaw"][frame] = 90.0 * (frame % 2)
+    rows = rows[~((rows["track_id"] == 1) & np.isin(rows["frame"], list(absent)))]
+    with FaceTable(path, frame_us=lambda frame: round(frame * 1e6 / RATE)) as table:
+        table.add(rows, participant=1, until=FRAMES)
     return path
 
 
