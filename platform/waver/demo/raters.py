@@ -25,12 +25,14 @@ class Work:
     """One batch that a scripted rater labels: where to start, and what to say of an assignment.
 
     `notice_path` is the page of what is recorded about raters, which comes first. `answer` gets
-    the opaque assignment id that the task shows and gives Label Studio's result.
+    the opaque assignment id that the task shows and gives Label Studio's result. `wait` returns
+    when the batch opens: a later pass does so when the rater's work in the earlier one has arrived.
     """
 
     notice_path: str
     start_path: str
     answer: Answer
+    wait: Callable[[], None]
 
 
 def label(
@@ -51,6 +53,7 @@ def label(
         for path in dict.fromkeys(batch.notice_path for batch in work):
             _read_notice(waver, path)
         for batch in work:
+            batch.wait()
             submitted += _work_off(waver, batch, on_submitted)
         _post_form(waver, "/sign-out/", {})
     return submitted

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from django.conf import settings
@@ -18,7 +19,7 @@ from annotation.codebooks import (
     to_result,
 )
 from annotation.models import Assignment, Batch
-from annotation.services import codebooks, publish
+from annotation.services import codebooks, opening, publish
 from annotation.services.assign import plan_batch
 from waver.accounts.models import User
 from waver.core.errors import Conflict
@@ -276,11 +277,24 @@ class _RaterThread(threading.Thread):
         said = {
             str(row.pk): _result(row, truths[str(row.recording_id)], number) for row in open_work
         }
-        batches = sorted({row.batch_id for row in open_work}, key=str)
+        batches = {row.batch_id: row.batch for row in open_work}
         notice = f"/studies/{study.code}/raters/notice/"
         self.work = [
-            raters.Work(notice, f"/label/start/{batch}/", said.__getitem__) for batch in batches
+            raters.Work(
+                notice, f"/label/start/{batch.pk}/", said.__getitem__, partial(self._open, batch)
+            )
+            for batch in sorted(batches.values(), key=lambda b: (PASSES.index(b.pass_id), b.number))
         ]
+
+    def _open(self, batch: Batch) -> None:
+        """Wait until the batch opens to this rater: what they submitted before has arrived."""
+        wait(
+            lambda: not opening.refusal(self.user, batch),
+            lambda: float(
+                Assignment.objects.filter(rater=self.user, state=Assignment.State.SUBMITTED).count()
+            ),
+            f"Opening batch {batch.number} of the pass {batch.pass_id} to {self.user.username}",
+        )
 
     def run(self) -> None:
         try:
