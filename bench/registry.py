@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench import agreement, demo, faces, memory, stack
+from bench import agreement, demo, faces, labelstudio, memory, stack
 from bench.subject import Subject
 
 SUBJECTS: tuple[Subject, ...] = (
@@ -10,6 +10,7 @@ SUBJECTS: tuple[Subject, ...] = (
     faces.SUBJECT,
     memory.SUBJECT,
     stack.SUBJECT,
+    labelstudio.SUBJECT,
     demo.SUBJECT,
 )
 

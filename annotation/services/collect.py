@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from itertools import islice
 from uuid import UUID
 
+from django.db import connection, transaction
 from django.db.models import Q
 from django.db.models.functions import Now
 from django.utils import timezone
@@ -32,6 +33,14 @@ OVERLAP = timedelta(seconds=10)
 COMPARE_EVERY = timedelta(minutes=5)
 PAGE = 500
 State = Assignment.State
+# One question where the query builder would take two and most of the time that a call may take.
+_PROJECT_AND_JOB = """
+SELECT project.id, (
+    SELECT job.state FROM core_job AS job
+    WHERE job.key = %s || project.id::text AND job.state IN ('queued', 'running')
+)
+FROM annotation_remoteproject AS project WHERE project.remote_id = %s
+"""
 
 
 @dataclass
@@ -44,16 +53,31 @@ class Collected:
     lost_tasks: int = 0
 
 
-def wake(remote_project_id: int) -> Job | None:
-    """Queue the collection of one project, as its webhook asks; None for one that is not ours.
+def wake(remote_project_id: int) -> bool:
+    """Have one project collected, as its webhook asks; False for one that is not ours.
 
-    The call is noted on the project's row first: a collection that is running and may have read
-    past the change already sees the note when it ends, and has itself followed by another.
+    The rater waits for this answer, so it writes as little as it can:
+    - a collection that is queued has read nothing yet and will see the change: nothing to do;
+    - one that is running may have read past the change: the call is noted on the project's row,
+      which the collection looks at when it ends, and has itself followed by another;
+    - else one is queued.
     """
-    called = RemoteProject.objects.filter(remote_id=remote_project_id).update(woken_at=Now())
-    if not called:
-        return None
-    return collect_soon(RemoteProject.objects.get(remote_id=remote_project_id))
+    with connection.cursor() as cursor:
+        cursor.execute(_PROJECT_AND_JOB, [f"{COLLECT.name}:", remote_project_id])
+        found = cursor.fetchone()
+    if found is None:
+        return False
+    project_id, state = found
+    if state == Job.State.QUEUED:
+        return True
+    with transaction.atomic():
+        with connection.cursor() as cursor:
+            # A call lost with the whole machine is one that the clock makes good.
+            cursor.execute("SET LOCAL synchronous_commit TO off")
+        RemoteProject.objects.filter(pk=project_id).update(woken_at=Now())
+        if state is None:
+            collect_soon(RemoteProject.objects.get(pk=project_id))
+    return True
 
 
 def collect_soon(project: RemoteProject) -> Job:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -334,6 +336,44 @@ def test_a_broker_that_is_away_costs_nothing_but_a_log_line(declare, settings) -
         dispatch._producer.cache_clear()
     job.refresh_from_db()
     assert (job.state, job.dispatched_at) == ("queued", None)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_whatever_goes_wrong_when_the_workers_are_called_the_job_stands(
+    declare, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(queue: str) -> bool:
+        raise RuntimeError(f"no way to call {queue}")
+
+    monkeypatch.setattr(jobs, "wake", broken)
+    job = enqueue(declare())
+    job.refresh_from_db()
+    assert job.state == "queued"
+
+
+def test_threads_that_call_the_workers_first_at_the_same_moment_do_not_disturb_each_other() -> None:
+    """In a process of its own, because Celery is imported once."""
+    program = """
+import threading
+from waver.core import dispatch
+import django
+django.setup()
+start, failed = threading.Barrier(8), []
+def call():
+    start.wait()
+    try:
+        dispatch.producer()
+    except BaseException as error:
+        failed.append(error)
+threads = [threading.Thread(target=call) for _ in range(8)]
+[each.start() for each in threads]
+[each.join() for each in threads]
+print(failed)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60
+    )
+    assert done.stdout == "[]\n", done.stdout + done.stderr
 
 
 def test_a_periodic_job_is_open_once_and_its_old_rows_go(declare) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import threading
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -18,6 +19,8 @@ WAKE_TASK = "workers.wake"
 RECONCILE_TASK = "workers.reconcile"
 ENQUEUE_TASK = "workers.enqueue"
 
+_making = threading.Lock()
+
 
 def wake(queue: str) -> bool:
     """Send one wake-up call to the workers of `queue`; return whether the broker took it.
@@ -25,7 +28,7 @@ def wake(queue: str) -> bool:
     A broker that is away is only logged: the row stands, and `reconcile` calls again.
     """
     try:
-        _producer().send_task(
+        producer().send_task(
             WAKE_TASK,
             args=[queue],
             queue=queue,
@@ -38,9 +41,18 @@ def wake(queue: str) -> bool:
     return True
 
 
+def producer() -> Celery:
+    """Give the Celery application that only sends, so that the web never imports the workers.
+
+    Made at the first call, by one thread: of several that import Celery at the same moment, some
+    find it half imported.
+    """
+    with _making:
+        return _producer()
+
+
 @functools.cache
 def _producer() -> Celery:
-    """A Celery application that only sends, so that the web never imports the workers."""
     from celery import Celery
 
     app = Celery("waver-producer", set_as_current=False)
@@ -55,5 +67,5 @@ def _broker_errors() -> tuple[type[BaseException], ...]:
     import psycopg
     from kombu.exceptions import KombuError
 
-    recoverable = _producer().connection_for_write().recoverable_connection_errors
+    recoverable = producer().connection_for_write().recoverable_connection_errors
     return (*recoverable, KombuError, psycopg.Error, OSError)

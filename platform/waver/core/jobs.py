@@ -15,7 +15,6 @@ Names are declared in the `jobs` module of each app; handlers live in `workers.t
 from __future__ import annotations
 
 import errno
-import functools
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -387,8 +386,11 @@ def _what(error: BaseException) -> str:
 
 
 def _wake_on_commit(job: Job) -> None:
+    def send() -> None:  # no partial: Django names the function when it logs that it failed
+        _wake_for(job.pk, job.queue)
+
     # Robust: the row is committed, so nothing that happens now may fail who asked for the job.
-    transaction.on_commit(functools.partial(_wake_for, job.pk, job.queue), robust=True)
+    transaction.on_commit(send, robust=True)
 
 
 def _wake_for(pk: UUID, queue: str) -> None:
