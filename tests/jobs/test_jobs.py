@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -351,29 +349,26 @@ def test_whatever_goes_wrong_when_the_workers_are_called_the_job_stands(
     assert job.state == "queued"
 
 
-def test_threads_that_call_the_workers_first_at_the_same_moment_do_not_disturb_each_other() -> None:
-    """In a process of its own, because Celery is imported once."""
-    program = """
-import threading
-from waver.core import dispatch
-import django
-django.setup()
-start, failed = threading.Barrier(8), []
-def call():
-    start.wait()
-    try:
-        dispatch.producer()
-    except BaseException as error:
-        failed.append(error)
-threads = [threading.Thread(target=call) for _ in range(8)]
-[each.start() for each in threads]
-[each.join() for each in threads]
-print(failed)
-"""
-    done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60
-    )
-    assert done.stdout == "[]\n", done.stdout + done.stderr
+def test_of_threads_that_call_the_workers_first_one_imports_celery(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Two that import it at the same moment: one would find it half imported."""
+    from waver.core import dispatch
+
+    inside, most = [], []
+    second = threading.Event()
+
+    def slow() -> str:
+        inside.append(threading.current_thread())
+        most.append(len(inside))
+        second.wait(0.2)  # time enough for another thread to come in, if it could
+        inside.pop()
+        return "made"
+
+    monkeypatch.setattr(dispatch, "_producer", slow)
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        assert list(pool.map(lambda _: dispatch.producer(), range(2))) == ["made", "made"]
+    assert most == [1, 1]
 
 
 def test_a_periodic_job_is_open_once_and_its_old_rows_go(declare) -> None:
