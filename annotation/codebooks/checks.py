@@ -30,6 +30,7 @@ def meaning_problems(data: Any) -> Iterator[Problem]:
     for index, part in enumerate(passes):
         if isinstance(part, dict):
             yield from _pass_problems(part, ("passes", index))
+    yield from _tier_problems(passes)
 
 
 def contrast(first: str, second: str) -> float:
@@ -93,6 +94,20 @@ def _pass_problems(part: dict[str, Any], where: Where) -> Iterator[Problem]:
             yield from _question_problems(question, place, part.get("unit"), questions)
     yield from _role_problems(questions, where, part.get("unit"))
     yield from _hotkey_problems(part, where)
+
+
+def _tier_problems(passes: list[Any]) -> Iterator[Problem]:
+    """Every tier of a file has its own name, whatever pass it belongs to."""
+    taken: set[str] = set()
+    for index, part in enumerate(passes):
+        named: list[tuple[Where, Any]] = [(("passes", index), part)]
+        for place, question in enumerate(_list(part, "questions")):
+            named.append((("passes", index, "questions", place), question))
+        for where, holder in named:
+            tier = holder.get("tier") if isinstance(holder, dict) else None
+            if isinstance(tier, str) and tier in taken:
+                yield (*where, "tier"), f"The tier {tier!r} is named already; take another name."
+            taken |= {tier} if isinstance(tier, str) else set()
 
 
 def _label_problems(label: Any, where: Where) -> Iterator[Problem]:

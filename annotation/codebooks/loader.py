@@ -66,6 +66,7 @@ def _validator() -> Any:
 _PATTERNS = {
     "id": "use small letters, digits, '-' and '_', at most 40 of them",
     "about": "use the id of a question",
+    "tier": "use at most 60 signs, without '@', '#' and spaces at its ends",
     "hotkey": "use one small letter or digit",
     "colour": "write it as '#rrggbb', in quotes",
     "ticks_per_second": "write a whole number, or a fraction such as '30000/1001' in quotes",
@@ -127,6 +128,7 @@ def _pass(part: dict[str, Any]) -> Pass:
         timeline=part.get("timeline", "waveform"),
         ticks_per_second=ticks_rate(part.get("ticks_per_second", 10)),
         transcript=part.get("transcript", False),
+        tier=part.get("tier", ""),
     )
 
 

@@ -61,6 +61,7 @@ class Question:
     each      for several answers: what is asked about each chosen one. A rating is stored as the
               answer's confidence, an ordinal as its grade (an intensity, say).
     low, high what the two ends of a rating mean.
+    tier      the name of its tier in ELAN; "" for the usual one.
     """
 
     id: str
@@ -80,6 +81,7 @@ class Question:
     high: str = ""
     pairs: tuple[tuple[str, str], ...] = ()
     each: Question | None = None
+    tier: str = ""
 
     @property
     def scale(self) -> Scale:
@@ -144,6 +146,7 @@ class Pass:
     timeline             segments are drawn on the waveform, in seconds, or on a line of ticks.
     ticks_per_second     how many, for a line of ticks.
     transcript           whether what is said is shown beside, where the recording has it.
+    tier                 the name in ELAN of the tier of its segments; "" for the usual one.
     """
 
     id: str
@@ -161,6 +164,7 @@ class Pass:
     timeline: Timeline = "waveform"
     ticks_per_second: Fraction = Fraction(10)
     transcript: bool = False
+    tier: str = ""
 
     @property
     def label_ids(self) -> tuple[str, ...]:
