@@ -8,6 +8,7 @@ SYNC := $(UV) pip sync --quiet --require-hashes
 # Where the development tools are installed, they contain all that the application needs.
 APP := $(if $(wildcard $(VENV)/installed-dev),$(VENV)/installed-dev,$(VENV)/installed-app)
 LABEL_STUDIO := .venv-label-studio/installed
+RIVALS := .venv-rivals/installed
 MODELS := $(if $(WAVER_VAR),$(WAVER_VAR),var)/models/prepared
 
 .PHONY: help demo up test test-all bench lint clean requirements
@@ -27,10 +28,10 @@ up: $(APP) $(LABEL_STUDIO) $(MODELS)
 test: $(VENV)/installed-dev $(LABEL_STUDIO) $(MODELS)
 	@STRICT=$(STRICT) $(RUN) -m tests "not slow"
 
-test-all: $(VENV)/installed-dev $(LABEL_STUDIO) $(MODELS)
+test-all: $(VENV)/installed-dev $(LABEL_STUDIO) $(MODELS) $(RIVALS)
 	@STRICT=$(STRICT) $(RUN) -m tests ""
 
-bench: $(VENV)/installed-dev $(MODELS)
+bench: $(VENV)/installed-dev $(MODELS) $(RIVALS)
 	@$(RUN) -m bench
 
 lint: $(VENV)/installed-dev
@@ -44,7 +45,7 @@ lint: $(VENV)/installed-dev
 clean:
 	@if [ -e var/run/stack.json ]; then echo "The stack may be running: stop it (Ctrl-C) before 'make clean'."; exit 1; fi
 	chmod -R u+w var 2>/dev/null || true
-	rm -rf .venv .venv-label-studio .uv var .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-label-studio .venv-rivals .uv var .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 # After a change of the dependencies in pyproject.toml. No lock file: it would name registries.
 COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes \
@@ -53,6 +54,7 @@ requirements: $(UV)
 	$(COMPILE) --excludes requirements/excludes.txt pyproject.toml -o requirements/app.txt
 	$(COMPILE) --excludes requirements/excludes.txt pyproject.toml --extra dev -o requirements/dev.txt
 	$(COMPILE) requirements/label-studio.in -o requirements/label-studio.txt
+	$(COMPILE) --excludes requirements/rivals-excludes.txt requirements/rivals.in -o requirements/rivals.txt
 
 $(UV): requirements/uv.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -79,6 +81,13 @@ $(LABEL_STUDIO): requirements/label-studio.txt $(UV)
 	@echo "Installing Label Studio …"
 	@[ -x .venv-label-studio/bin/python ] || $(UV) venv --quiet --python $(PYTHON) .venv-label-studio
 	@VIRTUAL_ENV=.venv-label-studio $(SYNC) requirements/label-studio.txt
+	@touch $@
+
+# Packages that Waver's statistics are held against; one of them needs an older numpy.
+$(RIVALS): requirements/rivals.txt $(UV)
+	@echo "Installing the packages to compare with …"
+	@[ -x .venv-rivals/bin/python ] || $(UV) venv --quiet --python $(PYTHON) .venv-rivals
+	@VIRTUAL_ENV=.venv-rivals $(SYNC) requirements/rivals.txt
 	@touch $@
 
 $(MODELS): $(APP)

@@ -32,6 +32,7 @@ from annotation.agreement.events import BoundaryBias, EventAgreement, event_agre
 from annotation.agreement.intervals import compare, interval
 from annotation.agreement.raters import (
     GoldAccuracy,
+    cohen,
     gold_accuracy,
     intra_rater,
     leave_one_rater_out,
@@ -69,6 +70,7 @@ __all__ = [
     "adjudication_queue",
     "ccc",
     "coefficients",
+    "cohen",
     "compare",
     "consensus_segments",
     "cross_check",

@@ -163,10 +163,11 @@ def evaluator(
 ) -> Callable[[Float64], Outcome]:
     """The function that turns sums of table rows, shape (B, width), into B values of `field`.
 
-    category: which value, for "alpha_by_category" and "specific".
-    Raises ValueError for an unknown field or category.
+    category: which value, for the fields in `CATEGORY_FIELDS`; or name it in the field, see
+    `split_field`. Raises ValueError for an unknown field or category.
     """
     size = len(stats.values)
+    field, category = split_field(stats, field, category)
     if field in SIMPLE_FIELDS:
         function = {
             "alpha": lambda totals: _alpha(totals, stats),
@@ -177,7 +178,11 @@ def evaluator(
         }[field]
     elif field in CATEGORY_FIELDS:
         if category not in stats.values:
-            raise ValueError(f"{field} needs one of the codebook's values, not {category!r}.")
+            said = "" if category is None else f", not {category!r}"
+            raise ValueError(
+                f"{field} needs one of the codebook's values{said}: give category=…, or write "
+                f"{field}[{stats.values[-1]}]."
+            )
         index = stats.values.index(category)
         chosen = _BY_CATEGORY[field]
 
@@ -187,6 +192,20 @@ def evaluator(
         known = ", ".join((*SIMPLE_FIELDS, *CATEGORY_FIELDS))
         raise ValueError(f"The field {field!r} is unknown; use one of {known}.")
     return lambda rows: function(Totals.from_rows(rows, size))
+
+
+def split_field(stats: SufficientStatistics, field: str, category: Any = None) -> tuple[str, Any]:
+    """Field and category of a name such as "specific[ah]"; other names stay as they are.
+
+    What stands in the brackets is the value as text. Raises ValueError for no such value.
+    """
+    name, bracket, text = field.partition("[")
+    if not bracket or not text.endswith("]") or name not in CATEGORY_FIELDS:
+        return field, category
+    for value in stats.values:
+        if str(value) == text[:-1]:
+            return name, value
+    raise ValueError(f"{name} needs one of the codebook's values, not {text[:-1]!r}.")
 
 
 @lru_cache(maxsize=64)
@@ -213,8 +232,8 @@ def _ratio(
     return np.where(problem, 0.0, top) / np.where(problem, 1.0, bottom), problem
 
 
-def _numbers(stats: SufficientStatistics) -> Float64:
-    return np.array([float(value) for value in stats.values])
+def _numbers(values: tuple[Any, ...]) -> Float64:
+    return np.array([float(value) for value in values])
 
 
 def difference(stats: SufficientStatistics, marginals: Float64) -> Float64:
@@ -229,7 +248,7 @@ def difference(stats: SufficientStatistics, marginals: Float64) -> Float64:
     if stats.scale == "ordinal":
         middle = np.cumsum(marginals, axis=1) - marginals / 2
         return np.asarray((middle[:, :, None] - middle[:, None, :]) ** 2)
-    numbers = _numbers(stats)
+    numbers = _numbers(stats.values)
     gap = numbers[:, None] - numbers[None, :]
     if stats.scale == "ratio":
         total = numbers[:, None] + numbers[None, :]
@@ -299,19 +318,24 @@ def _percent(totals: Totals) -> Outcome:
 
 
 def weights(stats: SufficientStatistics) -> Float64:
+    """`weights_of` the statistics' scale and values."""
+    return weights_of(stats.scale, stats.values)
+
+
+def weights_of(scale: str, values: tuple[Any, ...]) -> Float64:
     """Gwet's agreement weights of the scale, shape (V, V), 1 on the diagonal.
 
     nominal: identity; ordinal: 1 - C(|k-l|+1, 2) / C(V, 2); interval: quadratic;
     ratio: 1 - ((k-l)/(k+l))^2 / ((max-min)/(max+min))^2.
     """
-    size = len(stats.values)
-    if stats.scale == "nominal" or size == 1:
+    size = len(values)
+    if scale == "nominal" or size == 1:
         return np.eye(size)
-    if stats.scale == "ordinal":
+    if scale == "ordinal":
         steps = np.abs(np.subtract.outer(np.arange(size), np.arange(size)))
         return np.asarray(1 - (steps + 1) * steps / (size * (size - 1)))
-    numbers = _numbers(stats)
-    if stats.scale == "interval":
+    numbers = _numbers(values)
+    if scale == "interval":
         return np.asarray(1 - (np.subtract.outer(numbers, numbers) / np.ptp(numbers)) ** 2)
     total = np.add.outer(numbers, numbers)
     gap = np.subtract.outer(numbers, numbers)

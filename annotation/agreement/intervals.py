@@ -16,12 +16,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from statistics import NormalDist
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from annotation.agreement.coefficients import NEEDS_ALL_CLUSTERS, Outcome, evaluator
+from annotation.agreement.coefficients import NEEDS_ALL_CLUSTERS, Outcome, evaluator, split_field
 from annotation.agreement.results import Interval, Undefined
 from annotation.agreement.statistics import SufficientStatistics
 
@@ -38,22 +38,26 @@ def interval(
     field: str,
     *,
     category: Any = None,
-    method: Literal["percentile", "bca", "jackknife_t"] = "bca",
+    method: str = "bca",
     resamples: int = 2000,
     seed: int = 0,
     level: float = 0.95,
 ) -> Interval | Undefined:
     """Two-sided interval of a coefficient; for a one-sided 95 % bound take level=0.90.
 
-    field:    a field of `Coefficients`; "alpha_by_category" and "specific" need `category`.
+    field:    a field of `Coefficients`. Of a mapping such as "specific" one category is taken:
+              give `category`, or write "specific[ah]".
     method:   percentile; bca (bias-corrected and accelerated); jackknife_t (leave one cluster
               out, Student's t with G - 1 degrees of freedom; uses neither resamples nor seed).
+              "BCa" and "jackknife-t" are understood too.
     seed:     the same statistics and seed give the same interval.
     Returns `Undefined` if the estimate is, with fewer than two clusters, or if more than a tenth
     of the resamples are undefined (BCa and percentile; for jackknife_t: any).
     Raises ValueError for an unknown field, category or method and for impossible numbers.
     """
+    method = method.lower().replace("-", "_")
     _check(method, resamples, level)
+    field, category = split_field(stats, field, category)
     evaluate = evaluator(stats, field, category)
     table = _resampled_rows(stats, field)
     estimate = evaluate(stats.table.sum(axis=0, keepdims=True)).first()
@@ -105,6 +109,7 @@ def compare(
     Returns and raises as `interval`; `n_clusters` counts the clusters of both together.
     """
     _check("percentile", resamples, level)
+    field, category = split_field(a, field, category)
     tables = [_resampled_rows(stats, field) for stats in (a, b)]
     functions = [evaluator(stats, field, category) for stats in (a, b)]
     first, second = (

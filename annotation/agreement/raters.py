@@ -14,8 +14,9 @@ from statistics import NormalDist
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from annotation.agreement.coefficients import Coefficients, coefficients, evaluator
+from annotation.agreement.coefficients import Coefficients, coefficients, evaluator, weights_of
 from annotation.agreement.ratings import Ratings, Scale, is_missing
 from annotation.agreement.results import Undefined, Value
 from annotation.agreement.segments import Runs
@@ -47,6 +48,43 @@ def pairwise(
         pair: _value(data.only_raters(pair), field, category)
         for pair in combinations(data.raters, 2)
     }
+
+
+def cohen(ratings: Ratings) -> dict[tuple[Hashable, Hashable], Value]:
+    """Cohen's kappa of every two raters, weighted by the scale: (first, second) -> value.
+
+    Its chance is what the two raters' own shares of the values make likely, so it excuses raters
+    who use the values differently; alpha does not. For two raters only, over the units that both
+    rated. Source: J. Cohen 1960 and 1968 (weighted).
+    `Undefined`: "no_pairs", or "no_variation" where both always said the same one value.
+    Raises ValueError for repeats.
+    """
+    ratings.require_no_repeats()
+    weight = weights_of(ratings.scale, ratings.values)
+    said = np.full((len(ratings.raters), len(ratings.units)), -1, dtype=np.int32)
+    said[ratings.rater, ratings.unit] = ratings.code
+    size = len(ratings.values)
+    found: dict[tuple[Hashable, Hashable], Value] = {}
+    for (i, first), (j, second) in combinations(enumerate(ratings.raters), 2):
+        both = (said[i] >= 0) & (said[j] >= 0)
+        table: npt.NDArray[np.float64] = np.bincount(
+            said[i, both] * size + said[j, both],
+            weights=ratings.unit_weight[both],
+            minlength=size * size,
+        ).astype(np.float64)
+        found[first, second] = _kappa(table.reshape(size, size), weight)
+    return found
+
+
+def _kappa(table: npt.NDArray[np.float64], weight: npt.NDArray[np.float64]) -> Value:
+    total = table.sum()
+    if total <= 0:
+        return Undefined("no_pairs")
+    expected = np.outer(table.sum(axis=1), table.sum(axis=0)) / total
+    apart = ((1 - weight) * expected).sum()
+    if apart <= 0:
+        return Undefined("no_variation")
+    return float(1 - ((1 - weight) * table).sum() / apart)
 
 
 def _value(data: Ratings | Runs, field: str, category: Any) -> Value:
