@@ -52,3 +52,20 @@ class LabelStudioSession(Row):
     key_hash = models.CharField(max_length=64, blank=True, db_index=True)
     expires_at = models.DateTimeField()
     ended_at = models.DateTimeField(null=True, blank=True)
+
+
+class SignInAttempt(Row):
+    """A try to sign in that was wrong, or whose password is being looked at. Kept for a day.
+
+    Name and address as keyed hashes, to count by.
+    """
+
+    name = models.CharField(max_length=64)
+    address = models.CharField(max_length=64)
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["name", "created_at"], name="attempt_name"),
+            models.Index(fields=["address", "created_at"], name="attempt_address"),
+            models.Index(fields=["created_at"], name="attempt_created"),
+        ]

@@ -74,6 +74,8 @@ TEMPLATES = [
 SESSION_COOKIE_NAME = "waver_session"
 CSRF_COOKIE_NAME = "waver_csrf"
 SESSION_COOKIE_AGE = 12 * 3600
+# How many proxies stand before the website, each adding to X-Forwarded-For the address it sees.
+WAVER_PROXIES = 0
 SESSION_COOKIE_SAMESITE = "Lax"
 X_FRAME_OPTIONS = "DENY"
 CONTENT_SECURITY_POLICY = {
