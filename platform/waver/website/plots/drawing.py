@@ -99,7 +99,7 @@ class Drawing:
             paint += f' stroke="{self.colour(line)}" stroke-width="{_n(thick)}"'
         if dashes:
             paint += f' stroke-dasharray="{dashes}"'
-        values = "".join(f" data-{k}={quoteattr(v)}" for k, v in (data or {}).items())
+        values = "".join(f" data-{k}={_attribute(v)}" for k, v in (data or {}).items())
         box = f'x="{_n(x)}" y="{_n(y)}" width="{_n(width)}" height="{_n(height)}"'
         inside = f"><title>{clean(title)}</title></rect>" if title else "/>"
         self._parts.append(f"<rect {box} {paint}{values}{inside}")
@@ -168,7 +168,7 @@ class Drawing:
         if self.alone or not url:
             yield
             return
-        self._parts.append(f"<a href={quoteattr(url)}>")
+        self._parts.append(f"<a href={_attribute(url)}>")
         if title:
             self._parts.append(f"<title>{clean(title)}</title>")
         yield
