@@ -9,8 +9,9 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandParser
 from django.db import OperationalError
 
+from waver.datasets import receipts
 from waver.datasets.models import Release
-from waver.datasets.verify import MANIFEST, Problem, verify
+from waver.datasets.verify import MANIFEST, Problem, signing_key, verify
 
 
 class Command(BaseCommand):
@@ -18,13 +19,16 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("folder", type=Path, help="the release's folder")
+        parser.add_argument("--key", help="the publisher's public key, 64 hexadecimal digits")
 
-    def handle(self, *, folder: Path, **options: Any) -> None:
+    def handle(self, *, folder: Path, key: str | None = None, **options: Any) -> None:
         try:
             known, why_not = _published(folder), "does not know this release"
         except OperationalError:  # the stack is down: the folder can be checked all the same
             known, why_not = None, "is not running"
-        problems = verify(folder, root=known.root if known else None, seal=_seal(known))
+        if key is None and known is not None:
+            key = _own_key(folder)
+        problems = verify(folder, root=known.root if known else None, seal=_seal(known), key=key)
         for problem in problems:
             self.stdout.write(problem.sentence)
         if problems:
@@ -52,6 +56,12 @@ def _published(folder: Path) -> Release | None:
     return Release.objects.filter(
         study__code=study, state__in=[Release.State.PUBLISHED, Release.State.HELD], **key
     ).first()
+
+
+def _own_key(folder: Path) -> str:
+    """The key of ours that the release says it was signed with; the present one for any other."""
+    claimed, own = signing_key(folder), receipts.known_keys()
+    return claimed if claimed in own else own[0]
 
 
 def _seal(release: Release | None) -> str | None:
