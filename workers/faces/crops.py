@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from workers.faces.errors import FaceError
+from workers.faces.table import column
 
 Picture = NDArray[np.uint8]
 
@@ -68,9 +69,9 @@ class CropWriter:
         self._file.write(bytes(2 * BLOCK))
         self._file.close()
         columns = {
-            "frame": pa.array(np.asarray(self._frames, np.int32)),
-            "offset": pa.array(np.asarray(self._offsets, np.int64)),
-            "size": pa.array(np.asarray(self._sizes, np.int32)),
+            "frame": column(np.asarray(self._frames, np.int32)),
+            "offset": column(np.asarray(self._offsets, np.int64)),
+            "size": column(np.asarray(self._sizes, np.int32)),
         }
         pq.write_table(pa.table(columns), self._index_path)
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from enum import StrEnum
 from pathlib import Path
 from types import TracebackType
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -128,7 +128,9 @@ class FaceTable:
 
         self._frame_us = frame_us
         self._next = 0  # the first frame that has no rows yet
-        self._writer = pq.ParquetWriter(path, schema(), compression="zstd")
+        self._writer = pq.ParquetWriter(
+            path, schema(), compression="zstd", use_dictionary=["status"]
+        )
 
     def add(self, rows: NDArray[np.void], *, participant: int | None, until: int) -> None:
         """Write the rows (dtype ROW) of all frames up to, not including, `until`.
@@ -166,15 +168,15 @@ class FaceTable:
                 *(rows[name] for name in _AFTER_LANDMARKS),
             ]
         )
-        times = [self._frame_us(frame) for frame in rows["frame"].tolist()]
-        status = pa.DictionaryArray.from_arrays(rows["status"], [s.value for s in STATUSES])
+        times = np.array([self._frame_us(frame) for frame in rows["frame"].tolist()], np.int64)
+        status = pa.DictionaryArray.from_arrays(column(rows["status"]), _words(STATUSES))
         columns = [
-            pa.array(rows["frame"]),
-            pa.array(times, pa.int64()),
-            pa.array(rows["track_id"], mask=rows["track_id"] == _NOBODY),
+            column(rows["frame"]),
+            column(times),
+            column(rows["track_id"], known=rows["track_id"] != _NOBODY),
             status,
-            *(pa.array(column, mask=~np.isfinite(column)) for column in numbers.T),
-            pa.array(rows["track_id"] == owner),
+            *(column(values, known=np.isfinite(values)) for values in numbers.T),
+            column(rows["track_id"] == owner),
         ]
         self._writer.write_table(pa.Table.from_arrays(columns, schema=schema()))
 
@@ -188,6 +190,33 @@ class FaceTable:
         trace: TracebackType | None,
     ) -> None:
         self._writer.close()
+
+
+def column(values: NDArray[Any], *, known: NDArray[np.bool_] | None = None) -> pa.Array:
+    """An Arrow array of numpy values, null where they are not `known`.
+
+    From the bytes themselves: pyarrow.array() would import pandas, which costs a worker 50 MB.
+    """
+    import pyarrow as pa
+
+    def bits(flags: NDArray[np.bool_]) -> pa.Buffer:
+        return pa.py_buffer(np.packbits(flags, bitorder="little").tobytes())
+
+    is_flag = values.dtype == np.bool_
+    kind = pa.bool_() if is_flag else pa.from_numpy_dtype(values.dtype)
+    content = bits(values) if is_flag else pa.py_buffer(values.tobytes())
+    valid = None if known is None else bits(known)
+    return pa.Array.from_buffers(kind, len(values), [valid, content])
+
+
+def _words(words: Sequence[str]) -> pa.Array:
+    """An Arrow array of texts, made from bytes for the same reason."""
+    import pyarrow as pa
+
+    encoded = [word.encode() for word in words]
+    ends = np.cumsum([0, *map(len, encoded)]).astype(np.int32)
+    buffers = [None, pa.py_buffer(ends.tobytes()), pa.py_buffer(b"".join(encoded))]
+    return pa.Array.from_buffers(pa.string(), len(words), buffers)
 
 
 def schema() -> pa.Schema:
