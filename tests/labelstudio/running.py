@@ -9,13 +9,17 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import psycopg
 import pytest
@@ -36,9 +40,9 @@ class Running:
     label_studio_url: str
     database: str
     log: Path
-    server: subprocess.Popen[bytes]
     web: LiveServerThread
     folder: Path
+    server: subprocess.Popen[bytes] = field(init=False)
     _stopped: bool = field(default=False)
 
     def sql(self, statement: str, parameters: list[Any] | None = None) -> list[tuple[Any, ...]]:
@@ -111,23 +115,39 @@ def _start() -> Running:
     settings.LABEL_STUDIO_URL = settings.LABEL_STUDIO_INTERNAL_URL = f"http://127.0.0.1:{port}"
     database = f"label_studio_{os.getpid()}"
     _make_database(database, folder)
-    argv, environment = process.command(
-        bind=f"127.0.0.1:{port}", database=database, data_folder=folder / "data"
-    )
-    log = folder / "label-studio.log"
-    with log.open("wb") as out:
-        server = subprocess.Popen(argv, env=environment, stdout=out, stderr=out)
     started = Running(
         waver_url=settings.WAVER_URL,
         label_studio_url=settings.LABEL_STUDIO_URL,
         database=database,
-        log=log,
-        server=server,
+        log=folder / "label-studio.log",
         web=web,
         folder=folder,
     )
+    started.server = _serve(started)
     _wait_for_health(started)
     return started
+
+
+@contextmanager
+def stop_label_studio(running: Running, how: int = signal.SIGTERM) -> Iterator[None]:
+    """Let Label Studio be away; when the block ends, it is started again and answers."""
+    running.server.send_signal(how)
+    running.server.wait(timeout=20)
+    try:
+        yield
+    finally:
+        running.server = _serve(running)
+        _wait_for_health(running)
+
+
+def _serve(running: Running) -> subprocess.Popen[bytes]:
+    argv, environment = process.command(
+        bind=urlsplit(running.label_studio_url).netloc,
+        database=running.database,
+        data_folder=running.folder / "data",
+    )
+    with running.log.open("ab") as out:
+        return subprocess.Popen(argv, env=environment, stdout=out, stderr=out)
 
 
 def _wait_for_health(started: Running) -> None:

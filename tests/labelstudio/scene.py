@@ -17,6 +17,7 @@ import imageio_ffmpeg
 from django.core.management import call_command
 
 from annotation.codebooks import shipped
+from annotation.labelstudio.client import Client as LabelStudioClient
 from annotation.models import Assignment, Batch, RemoteProject
 from annotation.services import assign, care, codebooks, publish
 from tests.factories import (
@@ -184,8 +185,17 @@ def scene(
     finally:
         for browser in made.browsers:
             browser.close()
+        _clear()
         settings.WAVER_STORAGE, settings.WAVER_SCRATCH = before
         call_command("flush", verbosity=0, interactive=False)
+
+
+def _clear() -> None:
+    """Leave nothing in Label Studio that the next scene would not know."""
+    client = LabelStudioClient()
+    for project in RemoteProject.objects.all():
+        client.forget_tasks(project.remote_id, [])
+        client.delete_project(project.remote_id)
 
 
 def make_clip(target: Path) -> bytes:
