@@ -245,10 +245,21 @@ def find_item(study: Study, codebook: CodebookVersion, topic: Topic, place: Plac
     for item in finding.disputes(study=study, codebook=codebook, topic=topic).items:
         if place_of(topic, item) == place:
             return item
-    raise Missing(
-        "The raters do not differ here any more: somebody submitted again, or their work was taken "
-        "out. The queue shows what is in dispute now."
-    )
+    raise Missing(_AGREED)
+
+
+def position(queue: Queue, place: Place) -> tuple[int, QueueItem]:
+    """Give an item's place in the queue, from 1, and the item. Raises Missing like `find_item`."""
+    for number, one in enumerate(queue.items, start=1):
+        if one.place == place:
+            return number, one
+    raise Missing(_AGREED)
+
+
+_AGREED = (
+    "The raters do not differ here any more: somebody submitted again, or their work was taken "
+    "out. The queue shows what is in dispute now."
+)
 
 
 def _store(

@@ -123,6 +123,13 @@ EXPECTED: dict[str, tuple[Arguments, str, dict[str, int]]] = {
         "get",
         RESEARCH | {"researcher": GONE, "lead": GONE},
     ),
+    "adjudication": (lambda m: STUDY, "get", RESEARCH),
+    # One rater alone disagrees with nobody: who may look is told that (404).
+    "adjudication-item": (
+        lambda m: {**STUDY, "item": f"{m.recording.pk.hex}.segments.ah.1000000-2500000"},
+        "get",
+        RESEARCH | {"researcher": GONE, "lead": GONE},
+    ),
     "releases": (lambda m: STUDY, "get", RESEARCH),
     "release": (lambda m: {**STUDY, "release_id": m.release.pk}, "get", RESEARCH),
     # Raters read what is recorded about them, and leads what their raters read.

@@ -26,6 +26,7 @@ _PAGES = {
         (
             *("studies", "study", "recordings", "recording", "batches"),
             *("agreement", "agreement-run", "releases", "release"),
+            *("adjudication", "adjudication-item"),
         ),
     ),
     "queue": ("My queue", ("queue", "instructions")),

@@ -7,6 +7,7 @@ from django.urls import URLPattern, URLResolver, include, path
 
 from waver.website.labelstudio.urls import urlpatterns as label_studio_urls
 from waver.website.views import (
+    adjudication,
     agreement,
     auth,
     batches,
@@ -64,6 +65,8 @@ urlpatterns: list[URLPattern | URLResolver] = [
     *picture(f"{RECORDING}disagreement", pictures.recording, "picture-recording"),
     path(f"{STUDY}anchoring/", pictures.anchoring, name="anchoring"),
     *picture(f"{STUDY}anchoring/comparison", pictures.anchoring_file, "picture-anchoring"),
+    path(f"{STUDY}adjudication/", adjudication.queue, name="adjudication"),
+    path(f"{STUDY}adjudication/<str:item>/", adjudication.item, name="adjudication-item"),
     path(
         f"{STUDY}agreement/<uuid:run_id>/release/", releases.request_release, name="release-request"
     ),
