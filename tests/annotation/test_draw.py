@@ -19,8 +19,10 @@ from annotation.services.assignment.draw import (
 )
 
 SEEDS = st.integers(0, 2**31)
+STEADY = settings(max_examples=60, deadline=None, derandomize=True)
 
 
+@STEADY
 @given(
     strata=st.lists(st.integers(1, 4), min_size=1, max_size=60),
     share=st.floats(0.01, 1),
@@ -45,6 +47,7 @@ def test_every_recording_is_as_likely_to_be_drawn_as_every_other():
     assert all(500 < count < 700 for count in often.values())
 
 
+@STEADY
 @given(count=st.integers(1, 40), raters=st.integers(1, 10), need=st.integers(1, 10), seed=SEEDS)
 def test_loads_differ_by_one_at_most_and_overlap_is_exact(count, raters, need, seed):
     need = min(need, raters)
@@ -68,8 +71,8 @@ def limited(draw):
     return people, wanted
 
 
+@STEADY
 @given(case=limited(), seed=SEEDS)
-@settings(max_examples=60)
 def test_where_not_everybody_may_label_everything_no_plan_is_more_even(case, seed):
     _, wanted = case
     found = allocate(wanted, seed=seed)
@@ -94,6 +97,7 @@ def test_earlier_work_decides_between_equals_and_too_few_raters_are_refused():
         allocate({"r": Wanted(3, both)}, seed=1)
 
 
+@STEADY
 @given(
     work=st.integers(1, 40),
     gold=st.integers(0, 8),

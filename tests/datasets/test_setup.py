@@ -123,6 +123,17 @@ def test_a_closed_account_is_no_member(example, people):
         ("policy: standard", "policy: consent.fr.yaml", "policy:", "must be corrected:\n  Line"),
         ("share: 0.25", "share: 25", "prelabel_share", "must be at most 1, not 25"),
         ("[video, segments]", "[video, gaze]", "passes:", "The codebook has no pass 'gaze'"),
+        ("  seed: 2", "  overlap: some\n  seed: 2", "overlap:", "'overlap' is 'some'"),
+        ("  seed: 2", "  daily_limit: 0\n  seed: 2", "daily_limit:", "must be at least 1"),
+        ("  seed: 2", "  repeat_gap: 9\n  seed: 2", "repeat_gap:", "without a repeat_share"),
+        ("  seed: 2", "  reliability_share: 0.3\n  seed: 2", "reliability_share:",
+         "overlap: sample"),
+        ("raters_per_recording: 3", "overlap: sample\n  raters_per_recording: 1",
+         "raters_per_recording:", "needs at least two raters"),
+        ("  seed: 2", "  overlap: sample\n  reliability_share: 0\n  seed: 2",
+         "reliability_share:", "measures nothing"),
+        ("  seed: 2", "  qualification_minimum: 80\n  seed: 2", "qualification_minimum:",
+         "must be at most 1"),
         ("      fr: Qu", "      de: Qu", "text:", "Prompt 1 has no text in fr"),
         ("      fr: Qu", "      french: Qu", "french: Qu", "cannot be a name in 'text'"),
         ("expected_response: neutral", "response: neutral", "response: n", "is not known here"),
@@ -256,6 +267,35 @@ def test_the_design_and_the_codebook_stay_once_recordings_were_sent_to_raters(ex
     (example.parent / "own.yaml").write_text(text.replace("id: bah", "id: own", 1))
     change(example, ("seed: 7", "seed: 20260201"), ("codebook: bah", "codebook: own.yaml"))
     assert "cannot change to own" in refused(example)
+
+
+def test_what_cares_for_raters_may_change_at_any_time(example, people):
+    run(example)
+    study = Study.objects.get()
+    BatchFactory(study=study, codebook=codebooks.current(study))
+    change(example, ("  seed: 20260201", "  daily_limit: 40\n  seed: 20260201"))
+    assert "At most 40 recordings a day" in run(example)
+    study.design.refresh_from_db()
+    assert study.design.daily_limit == 40
+
+
+@pytest.mark.parametrize(
+    ("name", "overlap", "raters", "says"),
+    [
+        ("study-raer", "full", 10, "Each recording is coded by 10 raters."),
+        ("study-bah", "sample", 3, "20% of the recordings, drawn at random, by 3."),
+    ],
+)
+def test_the_other_examples_set_up_whole_studies_too(name, overlap, raters, says):
+    path = EXAMPLES / f"{name}.yaml"
+    members = path.read_text(encoding="utf-8").split("members:")[1].split("\n")[1:]
+    for username in (line.split(":")[0].strip() for line in members if ":" in line):
+        UserFactory(username=username)
+    assert says in run(path)
+    design = Study.objects.get().design
+    assert (design.overlap, design.raters_per_recording) == (overlap, raters)
+    assert (design.gold_share, design.repeat_gap, design.qualification_minimum) == (0.05, 50, 0.8)
+    assert run(path).startswith("Nothing changed")
 
 
 def test_a_member_whom_the_file_no_longer_names_is_pointed_out(example, people):

@@ -176,3 +176,18 @@ def test_the_command_fails_when_nothing_came_in(ready, folder, study_code, rows,
     with pytest.raises(CommandError, match=says):
         run(study_code, folder)
     assert not Recording.objects.exists()
+
+
+def test_what_is_spoken_may_stand_in_a_column_of_its_own(ready, folder):
+    ready.languages = ["en", "fr"]
+    ready.save()
+    (folder / "manifest.csv").write_text(
+        "file,participant,prompt,recorded_at,language\n"
+        f"a.mp4,P1,,{WHEN},fr\nb.mp4,P2,,{WHEN},tlh\n",
+        encoding="utf-8",
+    )
+    taken, refused = import_folder(study=ready, folder=folder, actor="tests")
+    assert taken.recording is not None
+    assert taken.recording.take.language == "fr"
+    assert refused.result is Result.REFUSED
+    assert "“tlh”, is none of the study's, en, fr" in refused.sentence

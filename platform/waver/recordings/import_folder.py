@@ -76,6 +76,7 @@ def _import_row(study: Study, row: Row, *, actor: str) -> Outcome:
             participant_code=row.participant,
             prompt_order=row.prompt,
             recorded_at=row.recorded_at,
+            language=row.language,
             actor=actor,
         )
     except Duplicate as duplicate:

@@ -1,6 +1,7 @@
 """The manifest of a folder of recordings: who is in each file, and when it was recorded.
 
-A CSV file with the columns file, participant, prompt and recorded_at. The times come from the
+A CSV file with the columns file, participant, prompt and recorded_at, and where a study has several
+languages a column language: what is spoken. The times come from the
 study's own records; the files' time stamps never count, because copying changes them.
 """
 
@@ -22,7 +23,7 @@ VIDEO_SUFFIXES = frozenset({".mp4", ".m4v", ".mov", ".webm", ".mkv", ".avi", ".m
 class Row:
     """One usable line. `line` counts from 1 and includes the header, as an editor shows it.
 
-    `prompt` is None and `recorded_at` is None where the cell is empty.
+    `prompt` is None and `recorded_at` is None where the cell is empty, `language` is "".
     """
 
     line: int
@@ -31,6 +32,7 @@ class Row:
     participant: str
     prompt: int | None
     recorded_at: datetime | None
+    language: str = ""
 
 
 @dataclass(frozen=True)
@@ -102,6 +104,7 @@ def _read_row(folder: Path, line: int, values: dict[str, str]) -> Row:
         participant=participant,
         prompt=_read_prompt(file, values.get("prompt", "")),
         recorded_at=_read_time(file, values.get("recorded_at", "")),
+        language=values.get("language", ""),
     )
 
 

@@ -48,18 +48,22 @@ def receive(
     prompt_order: int | None,
     recorded_at: datetime | None,
     actor: str,
+    language: str = "",
 ) -> Recording:
     """Take in one recording: ask consent, keep the original, queue its preparation.
 
     The original is stored by its hash; then its rows and its first job are made in one
     transaction. Whether the file is a video at all is found out by the first stage, so that a
-    damaged original is kept too.
+    damaged original is kept too. `language` is what is spoken, one of the study's languages; "" for
+    that of the participant's consent form.
     Raises Missing for an unknown participant, prompt or file, BadInput for a recording time in the
-    future, ConsentRefused (also for an undated recording), Duplicate for bytes that are there.
+    future or a language that the study has not, ConsentRefused (also for an undated recording),
+    Duplicate for bytes that are there.
     """
     participant = _participant(study, participant_code)
     prompt = _prompt(study, prompt_order)
     _check_time(original_name, recorded_at)
+    _check_language(study, original_name, language)
     subject = Subject(
         participant_id=participant.pk,
         asset_id=None,
@@ -77,7 +81,7 @@ def receive(
                 raise ConsentRefused(decision.reason, purpose=decision.purpose.value)
             _refuse_duplicate(study, stored.sha256, original_name)
             take = Take.objects.create(
-                participant=participant, prompt=prompt, recorded_at=recorded_at
+                participant=participant, prompt=prompt, recorded_at=recorded_at, language=language
             )
             return _make_rows(take, stored, original_name=original_name, actor=actor)
     except IntegrityError:
@@ -177,6 +181,14 @@ def _prompt(study: Study, order: int | None) -> Prompt | None:
             "number, or add the prompt to the study."
         )
     return found
+
+
+def _check_language(study: Study, name: str, language: str) -> None:
+    if language and language not in study.languages:
+        raise BadInput(
+            f"The language of {name}, “{language}”, is none of the study's, "
+            f"{', '.join(study.languages)}. Correct it, or leave it empty."
+        )
 
 
 def _check_time(name: str, recorded_at: datetime | None) -> None:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import date
+from typing import Any
 
 from django.db import IntegrityError, transaction
 
 from waver.accounts.models import User
 from waver.core import audit
 from waver.core.errors import BadInput, Conflict
+from waver.studies.designs import Choices
 from waver.studies.models import Membership, Prompt, Study, StudyDesign
 
 _CODE = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
@@ -148,45 +150,24 @@ def add_prompts(*, study: Study, prompts: Sequence[PromptText], actor: str) -> l
 
 
 @transaction.atomic
-def set_design(
-    *,
-    study: Study,
-    actor: str,
-    raters_per_recording: int,
-    prelabel_share: float,
-    passes: Sequence[str],
-    seed: int,
-) -> StudyDesign:
-    """Set how the study is annotated. Batches that were planned before keep theirs.
+def set_design(*, study: Study, actor: str, **choices: Any) -> StudyDesign:
+    """Set how the study is annotated, by the fields of `designs.Choices` and its defaults.
 
-    Raises BadInput for no raters, a share outside 0 to 1, or no passes.
+    Batches that were planned before keep theirs. Raises BadInput for what cannot be, such as no
+    raters, a share outside 0 to 1, or no passes.
     """
-    if raters_per_recording < 1:
-        raise BadInput("A recording needs at least one rater. Agreement needs two or more.")
-    if not 0 <= prelabel_share <= 1:
-        raise BadInput(f"The share with pre-labels is {prelabel_share:g}. It lies from 0 to 1.")
-    if not passes or len(set(passes)) != len(passes):
-        raise BadInput("A design names at least one pass of the codebook, each once.")
-    design, _ = StudyDesign.objects.update_or_create(
-        study=study,
-        defaults={
-            "raters_per_recording": raters_per_recording,
-            "prelabel_share": prelabel_share,
-            "passes": list(passes),
-            "seed": seed,
-        },
-    )
+    wanted = Choices(**{**choices, "passes": tuple(choices["passes"])})
+    problems = list(wanted.problems())
+    if problems:
+        raise BadInput(" ".join(sentence for _, sentence in problems))
+    stored = {**asdict(wanted), "passes": list(wanted.passes)}
+    design, _ = StudyDesign.objects.update_or_create(study=study, defaults=stored)
     audit.record(
         actor=actor,
         verb="study.design_set",
         object_kind="study",
         object_id=study.pk,
-        detail={
-            "raters_per_recording": raters_per_recording,
-            "prelabel_share": prelabel_share,
-            "passes": list(passes),
-            "seed": seed,
-        },
+        detail=stored,
     )
     return design
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from django.db import transaction
 
-from annotation.services import codebooks
+from annotation.services import codebooks, design
 from waver.accounts.models import User
 from waver.consent import forms
 from waver.consent.models import ConsentDocument
@@ -16,6 +16,7 @@ from waver.core.errors import Missing, WaverError
 from waver.datasets import policies
 from waver.datasets.setup.reading import Document, StudyFile, StudyFileProblem
 from waver.studies import services
+from waver.studies.designs import choices_of, sentences
 from waver.studies.models import Study
 
 # What a study is built on: consent and labels were given under it, so no file changes it later.
@@ -44,8 +45,9 @@ def set_up(*, file: StudyFile, actor: str) -> SetUp:
     """Create the study that a file describes, or apply what the file has that the study has not.
 
     A study that is there takes new prompts after its own, new members, a renewed ethics approval,
-    newer versions of codebook, policy and consent documents, and another design as long as no
-    batch was planned. Anything else that differs is refused, and then nothing is changed.
+    newer versions of codebook, policy and consent documents, and another design, as far as no
+    batch was planned by what changes. Anything else that differs is refused, and then nothing is
+    changed.
     Raises StudyFileProblem with a sentence and the file's line for everything refused.
     """
     with transaction.atomic():
@@ -158,33 +160,11 @@ class _Work:
 
     def _design(self) -> None:
         wanted, is_now = self.file.design, getattr(self.study, "design", None)
-        same = is_now is not None and all(
-            getattr(is_now, name) == getattr(wanted, name)
-            for name in ("raters_per_recording", "prelabel_share", "seed")
-        )
-        if same and is_now is not None and tuple(is_now.passes) == wanted.passes:
-            return
-        if self.study.batches.exists():
-            self._refuse(
-                "The design differs from the study's, and recordings were sent to raters under "
-                "that one. A design cannot change halfway: put it back, or make another study.",
-                "design",
-            )
+        if not self.created and is_now is not None and choices_of(is_now) == wanted:
             return
         with self._at("design"):
-            services.set_design(
-                study=self.study,
-                actor=self.actor,
-                raters_per_recording=wanted.raters_per_recording,
-                prelabel_share=wanted.prelabel_share,
-                passes=wanted.passes,
-                seed=wanted.seed,
-            )
-            self.changes.append(
-                f"Design set: {wanted.raters_per_recording} raters per recording, cue candidates "
-                f"shown in {wanted.prelabel_share:.0%} of the recordings, passes "
-                f"{', '.join(wanted.passes)}."
-            )
+            design.change(study=self.study, wanted=wanted, actor=self.actor)
+            self.changes.append(f"Design set. {' '.join(sentences(wanted))}")
 
     def _prompts(self) -> None:
         there = {prompt.order: prompt for prompt in self.study.prompts.all()}

@@ -18,6 +18,7 @@ from waver.core.errors import BadInput
 from waver.core.tables import read_moment
 from waver.datasets import policies
 from waver.datasets.labels import named_labels
+from waver.studies.designs import Choices
 from waver.studies.models import Study
 from waver.studies.services import PromptText
 
@@ -40,16 +41,6 @@ class StudyFileProblem(BadInput):
     def __init__(self, problems: list[tuple[int, str]]) -> None:
         self.problems = tuple(sorted(set(problems)))
         super().__init__("\n".join(f"Line {line}: {text}" for line, text in self.problems))
-
-
-@dataclass(frozen=True)
-class Design:
-    """How the file wants the study annotated."""
-
-    raters_per_recording: int
-    prelabel_share: float
-    passes: tuple[str, ...]
-    seed: int
 
 
 @dataclass(frozen=True)
@@ -80,7 +71,7 @@ class StudyFile:
     codebook: Codebook
     codebook_text: str
     policy_text: str
-    design: Design
+    design: Choices
     prompts: tuple[PromptText, ...]
     documents: tuple[Document, ...]
     members: tuple[Member, ...]
@@ -141,19 +132,23 @@ class _Reader:
         """Read everything. Raises StudyFileProblem when anything was wrong."""
         codebook, codebook_text = self._codebook()
         policy_text = self._policy(codebook)
-        for where, sentence in (*self._text_problems(), *self._pass_problems(codebook)):
+        design = Choices(**{**self.data["design"], "passes": tuple(self.data["design"]["passes"])})
+        for where, sentence in (
+            *self._text_problems(),
+            *self._pass_problems(codebook),
+            *self._design_problems(design),
+        ):
             self._refuse(sentence, *where)
         study = self._study()
         documents = tuple(self._documents())
         if self.problems or codebook is None:
             raise StudyFileProblem(self.problems)
-        design = self.data["design"]
         return StudyFile(
             study=study,
             codebook=codebook,
             codebook_text=codebook_text,
             policy_text=policy_text,
-            design=Design(**{**design, "passes": tuple(design["passes"])}),
+            design=design,
             prompts=tuple(
                 PromptText(prompt["text"], prompt.get("expected_response", ""), order)
                 for order, prompt in enumerate(self.data["prompts"], start=1)
@@ -254,6 +249,20 @@ class _Reader:
                 yield (
                     ("design", "passes", index),
                     f"The codebook has no pass {name!r}; it has {', '.join(known)}.",
+                )
+
+    def _design_problems(self, design: Choices) -> Iterator[tuple[Where, str]]:
+        for name, sentence in design.problems():
+            yield ("design", name), sentence
+        given = self.data["design"]
+        for name, without, why in (
+            ("reliability_share", design.overlap == "full", "overlap: sample"),
+            ("repeat_gap", not design.repeat_share, "a repeat_share"),
+        ):
+            if name in given and without:
+                yield (
+                    ("design", name),
+                    f"{name!r} says nothing without {why}. Remove it, or add that.",
                 )
 
     def _documents(self) -> Iterator[Document]:
