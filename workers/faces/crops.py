@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from workers.faces.errors import FaceError
-from workers.faces.table import column
+from workers.faces.table import column, numbers
 
 Picture = NDArray[np.uint8]
 
@@ -121,9 +121,9 @@ class CropReader:
         with pq.ParquetFile(index) as file:
             table = file.read()
         self.tar = tar
-        self.frames = table["frame"].to_numpy()
-        self._offsets = table["offset"].to_numpy()
-        self._sizes = table["size"].to_numpy()
+        self.frames = numbers(table["frame"], np.int32)
+        self._offsets = numbers(table["offset"], np.int64)
+        self._sizes = numbers(table["size"], np.int32)
 
     def jpeg(self, frame: int) -> bytes:
         """The JPEG of a frame's crop; raises FaceError when that frame has none."""
