@@ -71,6 +71,7 @@ EXPECTED: dict[str, tuple[Arguments, str, dict[str, int]]] = {
         lambda m: of_recording(m, frame=3), "get", RESEARCH | {"researcher": GONE, "lead": GONE},
     ),
     # It is ready already, so there is nothing to accept (409).
+    "recording-elan": (of_recording, "get", RESEARCH),
     "recording-accept": (of_recording, "post", RESEARCH | {"researcher": 409, "lead": 409}),
     "batches": (lambda m: STUDY, "get", RESEARCH),
     # It is open already, so there is nothing to send again (409).

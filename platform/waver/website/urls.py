@@ -49,6 +49,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path(f"{RECORDING}media/<slug:kind>/", recordings.recording_media, name="recording-media"),
     path(f"{RECORDING}faces/<int:frame>.jpg", recordings.face, name="recording-face"),
     path(f"{RECORDING}accept/", recordings.accept, name="recording-accept"),
+    path(f"{RECORDING}elan/", recordings.elan_file, name="recording-elan"),
     path(f"{STUDY}batches/", batches.batches, name="batches"),
     path(f"{STUDY}batches/<uuid:batch_id>/again/", batches.send_again, name="batch-again"),
     path(f"{STUDY}agreement/look/", agreement.look, name="agreement-look"),

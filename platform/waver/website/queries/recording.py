@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
 from django.db.models import Prefetch
 
 from annotation.codebooks.loader import load
-from annotation.codebooks.model import CodebookError, Value
+from annotation.codebooks.model import Codebook, CodebookError, Value
 from annotation.models import Annotation, Assignment, ClipLabel, Segment
+from annotation.services.numbering import rater_numbers
 from waver.core.errors import Missing
 from waver.recordings.models import Asset, CueCandidate, FaceTrack, Recording, Stage
 from waver.studies.models import Study
@@ -169,15 +171,10 @@ def rater_rows(recording: Recording, *, for_lead: bool) -> list[RaterRow]:
     return sorted(found, key=lambda row: (row.name, row.batch))
 
 
-def rater_numbers(study: Study) -> dict[UUID, int]:
-    """Number a study's raters from 1: the same number on every page of the study."""
-    ids = (
-        Assignment.objects.filter(batch__study=study)
-        .order_by("rater_id")
-        .values_list("rater_id", flat=True)
-        .distinct()
-    )
-    return {pk: number for number, pk in enumerate(ids, start=1)}
+@lru_cache(maxsize=32)
+def _read(text: str) -> Codebook:
+    """Read a codebook version's text; kept, because a version never changes."""
+    return load(text)
 
 
 class _Words:
@@ -193,7 +190,7 @@ class _Words:
         if version.pk not in self._books:
             self._books[version.pk], self._questions[version.pk] = {}, {}
             try:
-                parts = load(version.text).passes
+                parts = _read(version.text).passes
             except CodebookError:
                 return version.pk  # an older codebook: ids stand for themselves
             for part in parts:

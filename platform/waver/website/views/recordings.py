@@ -18,6 +18,7 @@ from django.utils.safestring import mark_safe
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
+from annotation.services import elan
 from waver.consent import policy
 from waver.consent.models import Purpose
 from waver.core.errors import Missing
@@ -107,6 +108,23 @@ def face(request: HttpRequest, member: StudyAccess, recording_id: UUID, frame: i
     jpeg = crops.read(row, frame=frame, actor=member.user.get_username())
     return HttpResponse(
         jpeg, content_type="image/jpeg", headers={"Cache-Control": "private, no-store"}
+    )
+
+
+@require_safe
+@never_cache
+@study_page(RESEARCH)
+def elan_file(request: HttpRequest, member: StudyAccess, recording_id: UUID) -> HttpResponse:
+    """Send raters' work on a recording as an ELAN file, raters by number; consent is asked."""
+    row = queries.find(member.study, recording_id)
+    made = elan.export_eaf(row, actor=member.user.get_username())
+    return HttpResponse(
+        made.data,
+        content_type="text/x-eaf+xml",
+        headers={
+            "Content-Disposition": f'attachment; filename="{row.pk}.eaf"',
+            "Cache-Control": "private, no-store",
+        },
     )
 
 
