@@ -47,7 +47,7 @@ def test_followed_pre_labels_raise_agreement_and_what_is_labelled_and_the_interv
     assert found.rates["absent"].value == pytest.approx(-found.rates["present"].value)
     # What the page shows is what the agreement package computes.
     wanted = compare(
-        shown.statistics, blind.statistics, "alpha", resamples=2000, seed=20261121, level=0.95
+        shown.statistics, blind.statistics, "alpha", resamples=1000, seed=20261121, level=0.95
     )
     assert found.alpha == Difference(wanted.estimate, wanted.low, wanted.high)
     assert found.alpha.value == pytest.approx(found.shown.alpha - found.blind.alpha)

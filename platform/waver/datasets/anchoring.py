@@ -22,7 +22,7 @@ LEAST_PARTICIPANTS = 10
 """In each arm, for an interval at all."""
 CAREFUL_BELOW = 30
 """With fewer participants in an arm intervals are too narrow, and the page says so."""
-RESAMPLES = 2000
+RESAMPLES = 1000
 SEED = 20261121
 LEVEL = 0.95
 

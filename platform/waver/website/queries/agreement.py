@@ -10,7 +10,6 @@ from uuid import UUID
 
 from django.utils import timezone
 
-from annotation.codebooks.loader import load
 from annotation.codebooks.model import CodebookError
 from annotation.models import CodebookVersion
 from waver.core.errors import Missing
@@ -263,10 +262,10 @@ def label_lines(run: GateRun) -> list[LabelLine]:
 def titles_of(version: CodebookVersion) -> dict[str, str]:
     """Give the titles of a codebook's labels by their keys; empty for an unreadable codebook."""
     # Here, because it loads numpy, and most web processes never show this page.
-    from waver.datasets.labels import labels_of
+    from waver.datasets.labels import labels_of, read_codebook
 
     try:
-        codebook = load(version.text)
+        codebook = read_codebook(version.text)  # kept: reading it takes longer than the page
     except CodebookError:
         return {}
     passes = {part.id: part.title for part in codebook.passes}

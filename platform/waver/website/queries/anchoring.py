@@ -12,7 +12,7 @@ from typing import Any
 from annotation.agreement import Undefined
 from annotation.agreement.results import Value
 from waver.datasets import figures
-from waver.datasets.anchoring import Anchoring, Arm, Difference
+from waver.datasets.anchoring import RESAMPLES, Anchoring, Arm, Difference
 from waver.datasets.models import GateRun
 from waver.website import plots
 from waver.website.plots.differences import signed
@@ -169,8 +169,8 @@ class AnchoringPage:
             "With pre-labels minus without",
             [
                 (
-                    "95 % intervals, participants resampled (2,000 times); filled squares: the "
-                    "interval leaves out 0. More agreement with pre-labels is no sign of better "
+                    f"95 % intervals, participants resampled ({RESAMPLES} times); filled squares: "
+                    "the interval leaves out 0. More agreement with pre-labels is no sign of better "
                     "labels: raters who follow the machine agree with each other."
                 ),
                 f"n with and without pre-labels: {arms}.",
