@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 from django.db import transaction
@@ -22,6 +22,7 @@ from annotation.codebooks import (
     ParsedClipLabel,
     ParsedCue,
     ParsedSegment,
+    Pass,
     parse_result,
     to_result,
 )
@@ -146,7 +147,12 @@ def answer_of(annotation: Annotation) -> dict[str, Any]:
             for segment in annotation.segments.prefetch_related("cues")
         ],
         "clip_labels": [
-            {"scale": label.scale, "value": label.value} for label in annotation.clip_labels.all()
+            {
+                "scale": label.scale,
+                "value": label.value,
+                **({"confidence": int(label.confidence)} if label.confidence is not None else {}),
+            }
+            for label in annotation.clip_labels.all()
         ],
     }
 
@@ -191,7 +197,8 @@ def _checked(
     codebook: Codebook = codebooks.parsed(version)
     try:
         given = _parsed(answer)
-        raw = to_result(codebook, pass_id, given, recording.duration_us)
+        sure = _surely(codebook.pass_(pass_id), given)
+        raw = to_result(codebook, pass_id, sure, recording.duration_us)
         known = parse_result(codebook, pass_id, raw, recording.duration_us)
     except KeyError as error:
         raise BadInput(f"The known answer does not fit the codebook: {error.args[0]}") from error
@@ -203,19 +210,53 @@ def _checked(
     ):
         wanted = "segments, and nothing about the whole clip" if of_segments else "clip labels"
         raise BadInput(f"The pass {pass_id!r} asks for {wanted}. Correct the known answer.")
+    unsure = {(each.start_us, each.label) for each in given.segments if each.certainty is None}
+    confidence = {(each.scale, each.value): each.confidence for each in given.clip_labels}
     return {
         "segments": [
             {
                 "start_us": each.start_us,
                 "end_us": each.end_us,
                 "label": each.label,
-                "certainty": each.certainty,
+                "certainty": None if (each.start_us, each.label) in unsure else each.certainty,
                 "cues": [{"modality": cue.modality, "cue": cue.cue} for cue in each.cues],
             }
             for each in known.segments
         ],
-        "clip_labels": [{"scale": e.scale, "value": e.value} for e in known.clip_labels],
+        "clip_labels": [
+            {
+                "scale": each.scale,
+                "value": each.value,
+                **(
+                    {"confidence": sure_of}
+                    if (sure_of := confidence.get((each.scale, each.value))) is not None
+                    else {}
+                ),
+            }
+            for each in known.clip_labels
+        ],
     }
+
+
+def _surely(part: Pass, given: ParsedAnnotation) -> ParsedAnnotation:
+    """Fill in certainty where the codebook asks raters for it: what is known need not say it."""
+    asked = [each for each in part.questions if each.role == "certainty" and each.required]
+    if not asked:
+        return given
+    most = {each.about: int(each.value_ids[-1]) for each in asked}
+    anything = most.get("", next(iter(most.values())))
+    return ParsedAnnotation(
+        segments=tuple(
+            each if each.certainty is not None else replace(each, certainty=anything)
+            for each in given.segments
+        ),
+        clip_labels=tuple(
+            each
+            if each.confidence is not None
+            else replace(each, confidence=most.get(each.scale, anything))
+            for each in given.clip_labels
+        ),
+    )
 
 
 def _parsed(answer: Mapping[str, Any]) -> ParsedAnnotation:
@@ -231,7 +272,7 @@ def _parsed(answer: Mapping[str, Any]) -> ParsedAnnotation:
             for each in answer.get("segments", ())
         ),
         clip_labels=tuple(
-            ParsedClipLabel(str(each["scale"]), str(each["value"]))
+            ParsedClipLabel(str(each["scale"]), str(each["value"]), each.get("confidence"))
             for each in answer.get("clip_labels", ())
         ),
     )

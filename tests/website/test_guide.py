@@ -28,7 +28,9 @@ PAGES = {
     "agreement-run": "/studies/<study>/agreement/<look>/",
     "anchoring": "/studies/<study>/anchoring/",
     "releases": "/studies/<study>/releases/", "release": "/studies/<study>/releases/<release>/",
-    "rater-notice": "/studies/<study>/raters/notice/",
+    "rater-notice": "/studies/<study>/raters/notice/", "my-figures": "/raters/me/",
+    "raters": "/studies/<study>/raters/", "rater": "/studies/<study>/raters/<rater>/",
+    "gold": "/studies/<study>/gold/",
 }  # fmt: skip
 PARTS = {
     "picture-raters-svg", "picture-raters-csv", "picture-confusion-svg", "picture-confusion-csv",
@@ -37,7 +39,9 @@ PARTS = {
     "home", "sign-out", "label-start", "recording-timeline", "recording-media", "recording-face",
     "recording-accept", "batch-again", "agreement-look", "agreement-table", "agreement-plot",
     "release-request", "release-download", "guard-redeem", "guard-session", "guard-end",
-    "guard-media", "label-studio-webhook",
+    "guard-media", "label-studio-webhook", "rater-table", "rater-held", "rater-profile",
+    "rater-conflicts", "rater-course-svg", "rater-course-csv", "rater-times-svg",
+    "rater-times-csv", "gold-retire",
 }  # fmt: skip
 
 

@@ -28,6 +28,7 @@ def answers(**statuses: int) -> dict[str, int]:
 RESEARCH = answers(
     stranger=GONE, annotator=NO, consent_manager=NO, researcher=OK, lead=OK, administrator=GONE
 )
+LEAD = RESEARCH | {"researcher": NO}
 RATERS = RESEARCH | {"annotator": OK, "researcher": NO}
 CARE = RESEARCH | {"consent_manager": OK}
 EVERYBODY = dict.fromkeys(ROLES, OK)
@@ -39,6 +40,14 @@ STUDY = {"code": "voices"}
 
 def of_recording(material: Material, **more: object) -> dict[str, object]:
     return {**STUDY, "recording_id": material.recording.pk, **more}
+
+
+def of_rater(material: Material) -> dict[str, object]:
+    return {**STUDY, "rater_id": material.assignment.rater_id}
+
+
+def of_plot(material: Material) -> dict[str, object]:
+    return {**of_rater(material), "place": 0}
 
 
 Arguments = Callable[[Material], dict[str, object]]
@@ -133,6 +142,26 @@ EXPECTED: dict[str, tuple[Arguments, str, dict[str, int]]] = {
     ),
     "releases": (lambda m: STUDY, "get", RESEARCH),
     "release": (lambda m: {**STUDY, "release_id": m.release.pk}, "get", RESEARCH),
+    # A rater's page is the lead's and that rater's; here the annotator's own.
+    "my-figures": (lambda m: {}, "get", OWN_QUEUE),
+    "raters": (lambda m: STUDY, "get", LEAD),
+    "rater": (of_rater, "get", LEAD | {"annotator": OK}),
+    "rater-table": (of_rater, "get", LEAD | {"annotator": OK}),
+    # What is held about a rater is given to nobody else, not even to the lead.
+    "rater-held": (of_rater, "get", LEAD | {"annotator": OK, "lead": NO}),
+    "rater-profile": (of_rater, "post", LEAD | {"lead": SIGN_IN}),
+    # No participant is named (400).
+    "rater-conflicts": (of_rater, "post", LEAD | {"lead": 400}),
+    # One submission is no course yet, and a rater gets none at all (404).
+    "rater-course-svg": (of_plot, "get", LEAD | {"annotator": GONE, "lead": GONE}),
+    "rater-course-csv": (of_plot, "get", LEAD | {"annotator": GONE, "lead": GONE}),
+    "rater-times-svg": (of_plot, "get", LEAD | {"annotator": OK}),
+    "rater-times-csv": (of_plot, "get", LEAD | {"annotator": OK}),
+    "gold": (lambda m: STUDY, "get", LEAD),
+    # There is no such answer (404).
+    "gold-retire": (
+        lambda m: {**STUDY, "item_id": some_id()}, "post", LEAD | {"lead": GONE},
+    ),
     # Raters read what is recorded about them, and leads what their raters read.
     "rater-notice": (lambda m: STUDY, "get", RATERS),
     "guard-redeem": (lambda m: {}, "post", SECRET_HEADER_ONLY),

@@ -26,10 +26,11 @@ _PAGES = {
         (
             *("studies", "study", "recordings", "recording", "batches"),
             *("agreement", "agreement-run", "releases", "release"),
-            *("adjudication", "adjudication-item"),
+            *("raters", "rater", "gold", "adjudication", "adjudication-item"),
         ),
     ),
     "queue": ("My queue", ("queue", "instructions")),
+    "my-figures": ("My figures", ("my-figures", "rater-notice")),
 }
 
 
@@ -42,7 +43,7 @@ def menu_of(user: User) -> list[Item]:
     if roles - {Membership.Role.ANNOTATOR}:
         found.append("studies")
     if Membership.Role.ANNOTATOR in roles:
-        found.append("queue")
+        found += ["queue", "my-figures"]
     items = [Item(_PAGES[name][0], reverse(f"website:{name}"), _PAGES[name][1]) for name in found]
     if user.is_staff:
         items.append(Item("Administration", reverse("admin:index"), ()))

@@ -11,6 +11,7 @@ from waver.website.views import (
     agreement,
     auth,
     batches,
+    gold,
     pictures,
     queue,
     raters,
@@ -22,6 +23,7 @@ from waver.website.views import (
 
 STUDY = "studies/<slug:code>/"
 RECORDING = f"{STUDY}recordings/<uuid:recording_id>/"
+RATER = f"{STUDY}raters/<uuid:rater_id>/"
 
 
 def picture(address: str, view: Callable[..., HttpResponseBase], name: str) -> list[URLPattern]:
@@ -71,7 +73,26 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path(
         f"{STUDY}agreement/<uuid:run_id>/release/", releases.request_release, name="release-request"
     ),
+    path("raters/me/", raters.mine, name="my-figures"),
+    path(f"{STUDY}raters/", raters.raters, name="raters"),
     path(f"{STUDY}raters/notice/", raters.notice, name="rater-notice"),
+    path(RATER, raters.rater, name="rater"),
+    path(f"{STUDY}gold/", gold.known_answers, name="gold"),
+    path(f"{STUDY}gold/<uuid:item_id>/retire/", gold.retire, name="gold-retire"),
+    path(f"{RATER}figures.csv", raters.table, name="rater-table"),
+    path(f"{RATER}held.json", raters.held, name="rater-held"),
+    path(f"{RATER}profile/", raters.profile, name="rater-profile"),
+    path(f"{RATER}conflicts/", raters.conflicts, name="rater-conflicts"),
+    *(
+        path(
+            f"{RATER}{kind}-<int:place>.{suffix}",
+            raters.plot,
+            {"kind": kind, "suffix": suffix},
+            name=f"rater-{kind}-{suffix}",
+        )
+        for kind in ("course", "times")
+        for suffix in ("svg", "csv")
+    ),
     path(f"{STUDY}releases/", releases.releases, name="releases"),
     path(f"{STUDY}releases/<uuid:release_id>/", releases.release, name="release"),
     *label_studio_urls,
