@@ -1,14 +1,18 @@
-"""Alpha with its interval, beside one call of the krippendorff package per resample."""
+"""Alpha with its interval, beside one call of the krippendorff package per resample; Dawid and
+Skene's model beside crowd-kit's."""
 
 from __future__ import annotations
 
 import math
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.measure import Pairs, cpu_timed, in_child, paired
-from bench.subject import Bound, Line, Row, Subject
+from bench.rivals import ABSENT, Rivals
+from bench.subject import Bound, Line, NotMeasured, Row, Subject
 from bench.table import megabytes, seconds
 
 if TYPE_CHECKING:
@@ -20,12 +24,25 @@ SEED = 20261120
 LARGEST_DIFFERENCE = 1e-9
 _TICK_US = 33_333
 _SCALED = (
-    "processor time; ours from long columns to a BCa interval; the rival's is that of one alpha() "
-    "times 1,000, without the cost of drawing its resamples or of bringing the data into its form"
+    "processor time. Ours: from long columns in memory (clips: arrays of whole numbers; segments: "
+    "lists of names and times) through Ratings/Segments and sufficient() to the BCa interval. The "
+    "rival: one alpha() times 1,000, from the form that it takes; drawing its resamples, building "
+    "their tables and expanding segments to frames are not counted"
 )
 _POINT = (
-    "processor time; both from data in memory in their own form to alpha; ours keeps what other "
-    "coefficients need and computes them only when they are asked for"
+    "processor time. Ours: from Ratings or Segments in memory through sufficient() (the sums of "
+    "every cluster, which all coefficients and intervals need) to alpha. The rival: from the form "
+    "that it takes, in memory, to alpha. Making either form is not counted"
+)
+_ITERATIONS = 100
+_FITTED = (
+    f"processor time, {_ITERATIONS} iterations of EM each. Ours: from long columns in memory "
+    "through Ratings to posteriors. The rival: DawidSkene.fit() from a data frame in memory, in a "
+    "process of its own environment"
+)
+_STOPPED = (
+    "as the line above, but each with its own rule for when to stop: ours with a change of 1e-9 "
+    "per rating of the log-likelihood, crowd-kit's with one of 1e-5"
 )
 _LARGE = "each side in a process of its own, once; the rival from counts, its faster form"
 
@@ -34,6 +51,7 @@ def measure() -> Iterator[Line]:
     """Clips, then segments, then millions of clips."""
     yield from _rows("2,700 clips x 10 raters x 5", clips(2700, 10, 5, 140), 100, 3, calls=20)
     yield from _rows("10.6 h x 3 raters x 4,900 segments", segments(), 5000, 100, calls=1)
+    yield from _dawid_skene_rows("2,700 clips x 10 raters x 5")
     yield from _large_rows("2.4 M clips x 10 raters x 8")
 
 
@@ -144,6 +162,64 @@ def _rows(case: str, data: Case, bound: float, point_bound: float, *, calls: int
         yield _interval_row(f"{case}, {form}", pairs, bound if held else None, _SCALED)
         pairs = paired(point, rival, pairs=15, budget_seconds=10)
         yield _point_row(f"{case}, {form}", pairs, point_bound if held else None, _POINT)
+
+
+def _dawid_skene_rows(case: str) -> Iterator[Line]:
+    """Both fit the same ratings; the posteriors are compared before the times."""
+    import numpy as np
+
+    from annotation.agreement import Ratings, dawid_skene
+
+    case = f"{case}: Dawid-Skene"
+    if not Rivals.installed():
+        yield NotMeasured(case, ABSENT)
+        return
+    units, raters, values = 2700, 10, 5
+    columns = {
+        "task": np.repeat(np.arange(units), raters),
+        "worker": np.tile(np.arange(raters), units),
+        "label": _given(np.random.default_rng(SEED), units, raters, values).ravel().astype(int),
+    }
+
+    def fit(**options: Any) -> Any:
+        ratings = Ratings.from_long(*columns.values(), scale="nominal", values=range(values))
+        return dawid_skene(ratings, **options)
+
+    with tempfile.TemporaryDirectory() as folder, Rivals() as rivals:
+        path = Path(folder) / "columns.npz"
+        np.savez(path, **columns)
+        versions = rivals.ask("versions")
+        name = f"crowd-kit {versions['crowd-kit']} with pandas {versions['pandas']}"
+
+        def theirs(n_iter: int, tol: float) -> dict[str, Any]:
+            found: dict[str, Any] = rivals.ask(
+                "dawid_skene", path=str(path), n_iter=n_iter, tol=tol
+            )
+            return found
+
+        same = {"tolerance": 0.0, "max_iterations": _ITERATIONS}
+        apart = np.abs(fit(**same).posterior - theirs(_ITERATIONS, -1.0)["posterior"]).max()
+        if not apart <= 1e-3:
+            raise RuntimeError(f"The posteriors differ by {apart}: there is nothing to compare.")
+        lines = (
+            (f"{_ITERATIONS} iterations", same, (_ITERATIONS, -1.0), Bound("at least", 5), _FITTED),
+            ("until it stops by itself", {}, (1000, 1e-5), None, _STOPPED),
+        )
+        for what, ours, rule, bound, note in lines:
+            pairs = paired(
+                lambda ours=ours: cpu_timed(lambda: fit(**ours)),
+                lambda rule=rule: float(theirs(*rule)["seconds"]),
+                pairs=7,
+                budget_seconds=15,
+            )
+            yield Row(
+                case=f"{case}, {what}",
+                measured=seconds(pairs.ours),
+                rival=seconds(pairs.rival),
+                ratio=pairs.rival_over_ours,
+                bound=bound,
+                note=f"{note}; {name}",
+            )
 
 
 def _large_rows(case: str) -> Iterator[Row]:
@@ -314,9 +390,10 @@ def _point_row(case: str, pairs: Pairs, bound: float | None, note: str) -> Row:
 
 SUBJECT = Subject(
     name="agreement",
-    title="Krippendorff's alpha with an interval from 1,000 resamples of participants",
+    title="Krippendorff's alpha with an interval from 1,000 resamples of participants, and the "
+    "model of Dawid and Skene",
     rival="krippendorff.alpha, called once per resample: with its usual input, reliability_data "
-    "(raters x units), and with counts per unit made beforehand, value_counts",
+    "(raters x units), and with counts per unit made beforehand, value_counts; crowd-kit",
     ratio="the rival's processor time, or memory, over ours; median of paired runs",
     measure=measure,
     versions=("numpy", "krippendorff", "scipy"),

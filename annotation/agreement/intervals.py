@@ -31,6 +31,8 @@ Evaluate = Callable[[Float64], Outcome]
 UNDEFINED_SHARE = 0.10
 """With a larger share of undefined resamples there is no interval."""
 _CHUNK_CELLS = 4_000_000
+_ALONE = 250_000  # multiplications that one processor does best by itself
+_SMALL = 16  # resamples at a time, below which pieces would cost more than they save
 
 
 def interval(
@@ -192,7 +194,23 @@ def _resample(
         drawn = rng.integers(0, clusters, size=(size, clusters))
         drawn += np.arange(size)[:, None] * clusters
         times = np.bincount(drawn.ravel(), minlength=size * clusters).reshape(size, clusters)
-        yield times.astype(np.float64) @ table
+        yield _product(times.astype(np.float64), table)
+
+
+def _product(times: Float64, table: Float64) -> Float64:
+    """times @ table, in pieces where the table is small.
+
+    For a small product the linear algebra library wakes all processors, which takes them longer
+    than the product does one.
+    """
+    step = _ALONE // max(table.size, 1)
+    if step < _SMALL:
+        return np.asarray(times @ table)
+    product: Float64 = np.empty((len(times), table.shape[1]))
+    for start in range(0, len(times), step):
+        part = slice(start, start + step)
+        np.matmul(times[part], table, out=product[part])
+    return product
 
 
 def _replicates(

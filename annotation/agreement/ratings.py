@@ -202,11 +202,15 @@ def index_names(
     if isinstance(plain, np.ndarray):
         distinct, inverse = _distinct(plain)
         return tuple(distinct.tolist()), inverse
-    seen: dict[Hashable, int] = {}
-    rows = [seen.setdefault(name, len(seen)) for name in plain]
-    if any(is_missing(name) for name in seen):
+    position = {name: index for index, name in enumerate(dict.fromkeys(plain))}
+    if any(is_missing(name) for name in position):
         raise ValueError(f"A row has no {what}; name it or leave the row out.")
-    return tuple(seen), np.asarray(rows, dtype=np.int32)
+    return tuple(position), _looked_up(plain, position)
+
+
+def _looked_up(names: list[Any], position: dict[Any, int]) -> npt.NDArray[np.int32]:
+    """The position of every name; KeyError for one that has none."""
+    return np.fromiter(map(position.__getitem__, names), dtype=np.int32, count=len(names))
 
 
 def column(given: Iterable[Any]) -> npt.NDArray[np.integer[Any]] | list[Any]:
@@ -238,7 +242,7 @@ def _codes(given: Iterable[Any], values: tuple[Any, ...]) -> npt.NDArray[np.int3
         distinct, inverse = _distinct(plain)
         return _codes(distinct.tolist(), values)[inverse]
     try:
-        return np.asarray([position[value] for value in plain], dtype=np.int32)
+        return _looked_up(plain, position)
     except (KeyError, TypeError):  # something is missing or unknown
         return np.asarray([_code(value, position) for value in plain], dtype=np.int32)
 
