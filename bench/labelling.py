@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
+    from annotation.codebooks import Codebook
     from annotation.models import Assignment, Batch, RemoteProject
     from waver.studies.models import Study
 
@@ -89,8 +90,9 @@ def collect(annotations: int) -> dict[str, Any]:
     )
     ours = time.monotonic() - began
     after = _timed(lambda: _export_all(client, projects, annotations))
-    if stored != annotations:
-        raise RuntimeError(f"{stored} of {annotations} annotations were stored.")
+    submitted = batch.assignments.filter(state="submitted").count()
+    if (stored, submitted) != (annotations, annotations):
+        raise RuntimeError(f"{stored} annotations were stored and {submitted} are accepted.")
     about = {"assignment__batch": batch}
     segments = Segment.objects.filter(**{f"annotation__{k}": v for k, v in about.items()}).count()
     cues = SegmentCue.objects.filter(segment__annotation__assignment__batch=batch).count()
@@ -227,10 +229,16 @@ def _assign(batch: Batch, rater: Any, recordings: list[Any], arm: str) -> None:
     )
 
 
-def _empty_project(client: Any) -> int:
-    from annotation.codebooks import label_config, load, shipped
+def _codebook() -> Codebook:
+    from annotation.codebooks import load, shipped
 
-    codebook = load(shipped()["bah"].read_text(encoding="utf-8"))
+    return load(shipped()["bah"].read_text(encoding="utf-8"))
+
+
+def _empty_project(client: Any) -> int:
+    from annotation.codebooks import label_config
+
+    codebook = _codebook()
     return int(
         client.create_project(
             title="One by one",
@@ -243,12 +251,11 @@ def _empty_project(client: Any) -> int:
 
 def _one_by_one(client: Any, project: int, batch: Batch, count: int) -> float:
     """Seconds that the SDK takes for so many tasks and their predictions."""
-    from annotation.codebooks import load, shipped
     from annotation.services import prelabels
 
-    codebook = load(shipped()["bah"].read_text(encoding="utf-8"))
+    codebook = _codebook()
     row: Assignment = batch.assignments.select_related("recording__take").first()  # type: ignore[assignment]
-    result = prelabels.prediction_for(row, codebook, "segments")
+    result = prelabels.predictions_for([row], codebook, "segments")[row.pk]
     began = time.monotonic()
     for number in range(count):
         task = client._sdk.tasks.create(
@@ -262,8 +269,12 @@ def _import_labelled(client: Any, project_id: int, tasks: Any) -> None:
     """Import tasks as our client does, each with the work of a rater on it."""
     from annotation.labelstudio import client as ours
 
+    codebook = _codebook()
     labelled = [
-        {**ours._import_request(task), "annotations": [{"result": _work(number), "lead_time": 9.5}]}
+        {
+            **ours._import_request(task),
+            "annotations": [{"result": _work(codebook, number), "lead_time": 9.5}],
+        }
         for number, task in enumerate(tasks)
     ]
     for start in range(0, len(labelled), ours.IMPORT_CHUNK):
@@ -272,21 +283,22 @@ def _import_labelled(client: Any, project_id: int, tasks: Any) -> None:
         )
 
 
-def _work(number: int) -> list[dict[str, Any]]:
+def _work(codebook: Codebook, number: int) -> list[dict[str, Any]]:
     """Two segments with certainty and cues, as the labelling interface sends them."""
-    found = []
-    for at, start in enumerate((0.5 + number % 7 / 100, 3.25)):
-        where = {"id": f"r{at}", "to_name": "audio", "original_length": float(SECONDS)}
-        stretch = {"start": start, "end": start + 1.125, "channel": 0}
-        for name, kind, value in (
-            ("segment", "labels", ["ah"]),
-            ("certainty", "choices", ["2"]),
-            ("audio", "choices", ["pause"]),
-        ):
-            found.append(
-                {**where, "type": kind, "from_name": name, "value": {**stretch, kind: value}}
-            )
-    return found
+    from annotation.codebooks import ParsedAnnotation, ParsedCue, ParsedSegment, to_result
+
+    segments = tuple(
+        ParsedSegment(
+            start_us=start,
+            end_us=start + 1_125_000,
+            label="ah",
+            certainty=2,
+            cues=(ParsedCue("audio", "pause"), ParsedCue("facial", "gaze")),
+        )
+        for start in (500_000 + number % 7 * 10_000, 3_250_000)
+    )
+    parsed = ParsedAnnotation(segments=segments)
+    return to_result(codebook, "segments", parsed, SECONDS * 1_000_000)
 
 
 def _export_all(client: Any, projects: list[RemoteProject], annotations: int) -> None:

@@ -8,7 +8,10 @@ question about the region, deletes it or moves it; which arm a label came from i
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Sequence
 from typing import Any
+from uuid import UUID
 
 from annotation.codebooks import Codebook, ParsedAnnotation, ParsedSegment, to_result
 from annotation.models import Assignment
@@ -22,30 +25,38 @@ from waver.studies.models import StudyDesign
 VERSION = "cue-candidates"
 
 
-def prediction_for(
-    assignment: Assignment, codebook: Codebook, pass_id: str
-) -> list[dict[str, Any]] | None:
-    """Give Label Studio's result for an assignment's pre-label, or None where none is shown.
+def predictions_for(
+    assignments: Sequence[Assignment], codebook: Codebook, pass_id: str
+) -> dict[UUID, list[dict[str, Any]] | None]:
+    """Give Label Studio's result for each assignment's pre-label, or None where none is shown.
 
     None in the blind arm, without a label named for candidates, without a candidate, and where
-    the participant's consent to computer models does not cover it (any more).
+    the participant's consent to computer models does not cover it (any more). A few queries for
+    all; recordings come with their take.
     """
-    if assignment.arm != StudyDesign.Arm.PRELABEL:
-        return None
+    found: dict[UUID, list[dict[str, Any]] | None] = {row.pk: None for row in assignments}
     label = codebook.pass_(pass_id).candidates
-    recording = assignment.recording
-    allowed = label and policy.may(Purpose.INFER, subject_of(recording), actor="annotation.publish")
-    if not allowed or recording.duration_us is None:
-        return None
-    spans = _joined(
-        list(CueCandidate.objects.filter(recording=recording).order_by("start_us")), recording
+    in_arm = [row for row in assignments if row.arm == StudyDesign.Arm.PRELABEL]
+    if not label or not in_arm:
+        return found
+    recordings = {row.recording_id: row.recording for row in in_arm}
+    decisions = policy.may_each(
+        Purpose.INFER,
+        [subject_of(each) for each in recordings.values()],
+        actor="annotation.publish",
     )
-    if not spans:
-        return None
-    shown = ParsedAnnotation(
-        segments=tuple(ParsedSegment(span.start_us, span.end_us, label) for span in spans)
-    )
-    return to_result(codebook, pass_id, shown, recording.duration_us)
+    allowed = {key for key, may in zip(recordings, decisions, strict=True) if may.allowed}
+    candidates: dict[UUID, list[CueCandidate]] = defaultdict(list)
+    for each in CueCandidate.objects.filter(recording_id__in=allowed).order_by("start_us"):
+        candidates[each.recording_id].append(each)
+    for row in in_arm:
+        spans = _joined(candidates[row.recording_id], row.recording)
+        if spans:
+            shown = ParsedAnnotation(
+                segments=tuple(ParsedSegment(span.start_us, span.end_us, label) for span in spans)
+            )
+            found[row.pk] = to_result(codebook, pass_id, shown, row.recording.duration_us or 0)
+    return found
 
 
 def _joined(candidates: list[CueCandidate], recording: Recording) -> list[Span]:

@@ -107,13 +107,19 @@ def give_up(batch_id: str, sentence: str) -> None:
 def _withdraw_refused(batch: Batch) -> None:
     """Take out what consent no longer covers; asked once per recording, just before sending."""
     rows = batch.assignments.filter(state=Assignment.State.PLANNED).select_related(
-        "recording__take__participant__study"
+        "recording__take"
     )
-    for recording in {row.recording_id: row.recording for row in rows}.values():
-        if not policy.may(Purpose.ANNOTATE, subject_of(recording), actor="annotation.publish"):
-            batch.assignments.filter(recording=recording, state=Assignment.State.PLANNED).update(
-                state=Assignment.State.WITHDRAWN, return_reason=WITHDRAWN
-            )
+    recordings = {row.recording_id: row.recording for row in rows}
+    decisions = policy.may_each(
+        Purpose.ANNOTATE,
+        [subject_of(each) for each in recordings.values()],
+        actor="annotation.publish",
+    )
+    refused = [key for key, may in zip(recordings, decisions, strict=True) if not may.allowed]
+    if refused:
+        batch.assignments.filter(recording_id__in=refused, state=Assignment.State.PLANNED).update(
+            state=Assignment.State.WITHDRAWN, return_reason=WITHDRAWN
+        )
 
 
 def _project(batch: Batch, rater: User, codebook: Codebook, client: Client) -> RemoteProject:
@@ -145,7 +151,7 @@ def _send_tasks(
 ) -> None:
     wanted = list(
         batch.assignments.filter(rater=rater, state=Assignment.State.PLANNED)
-        .select_related("recording__take__participant__study")
+        .select_related("recording__take")
         .order_by("order")
     )
     if not wanted:
@@ -187,8 +193,9 @@ def _note_prelabels(rows: list[Assignment], pass_id: str, codebook: Codebook) ->
 
     So whatever was sent is known, also when this process dies before hearing that it was.
     """
+    shown = prelabels.predictions_for(rows, codebook, pass_id)
     for row in rows:
-        row.prelabels = prelabels.prediction_for(row, codebook, pass_id)
+        row.prelabels = shown[row.pk]
     Assignment.objects.bulk_update(rows, ["prelabels"], batch_size=500)
 
 
@@ -202,10 +209,12 @@ def _note_sent(project: RemoteProject, sent: dict[UUID, int]) -> set[UUID]:
             .select_related("recording__take")
             .order_by("pk")
         )
-        for row in rows:
-            RemoteTask.objects.update_or_create(
-                assignment=row, defaults={"project": project, "remote_id": sent[row.pk]}
-            )
+        RemoteTask.objects.bulk_create(
+            [RemoteTask(assignment=row, project=project, remote_id=sent[row.pk]) for row in rows],
+            update_conflicts=True,
+            unique_fields=["assignment"],
+            update_fields=["project", "remote_id"],
+        )
         Assignment.objects.filter(pk__in=sent, state=Assignment.State.PLANNED).update(
             state=Assignment.State.SENT
         )

@@ -150,6 +150,46 @@ def test_a_restricted_stretch_is_refused_and_its_neighbours_are_not():
     assert not allowed(None, about=subject_of(participant))  # which recording is not said
 
 
+@pytest.mark.parametrize("purpose", ["process", "annotate", "infer"])
+def test_many_are_decided_as_one_by_one_and_in_as_many_queries_as_few(
+    purpose, django_assert_max_num_queries
+):
+    """Whoever has withdrawn, a purpose never given, a restricted stretch, a recording too early."""
+    class_room = StudyFactory(setting="education")
+    restricted, somewhere = consented_participant(), new_id()
+    services.restrict(
+        participant=restricted,
+        recording_id=somewhere,
+        span=Span(2_000_000, 3_000_000),
+        reason="a name is said",
+        actor="tests",
+    )
+    gone = consented_participant()
+    services.withdraw(participant=gone, actor="tests")
+    some = consented_participant(purposes=["process"])
+    subjects = [
+        subject_of(consented_participant()),
+        subject_of(consented_participant(class_room)),
+        subject_of(restricted, recording_id=somewhere),
+        subject_of(restricted, recording_id=new_id()),
+        subject_of(restricted),
+        subject_of(gone),
+        subject_of(some),
+        subject_of(some, GIVEN_AT - HOUR),
+        subject_of(some, None),
+    ]
+    one_by_one = [policy.decide(purpose, subject) for subject in subjects]
+    assert {decision.allowed for decision in one_by_one} == {True, False}
+    assert policy.may_each(purpose, subjects, actor="tests") == one_by_one
+    refused = AuditEntry.objects.filter(verb="consent.refused").count()
+    assert refused == sum(not decision.allowed for decision in one_by_one)
+    allowed = [each for each, one in zip(subjects, one_by_one, strict=True) if one.allowed] * 50
+    with django_assert_max_num_queries(4):
+        assert all(policy.may_each(purpose, allowed, actor="tests"))
+    with pytest.raises(Missing, match="nobody consented"):
+        policy.may_each(purpose, [Subject(new_id(), None, "original", None)], actor="tests")
+
+
 def test_an_unknown_participant_or_purpose_is_an_error_never_a_yes():
     with pytest.raises(Missing, match="nobody consented"):
         policy.may("process", Subject(new_id(), None, "original", None), actor="tests")

@@ -6,11 +6,13 @@ every media byte range, when a release is built and when it is downloaded.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from uuid import UUID
 
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 
 from waver.consent.events import Standing, fold
 from waver.consent.models import Participant, Purpose, Restriction
@@ -64,20 +66,52 @@ def may(
     """
     decision = decide(purpose, subject, span=span, at=at, hold=hold)
     if not decision.allowed:
-        audit.record(
-            actor=actor,
-            verb="consent.refused",
-            object_kind="participant",
-            object_id=subject.participant_id,
-            detail={
-                "purpose": decision.purpose.value,
-                "rule": decision.rule,
-                "kind": subject.kind,
-                "asset": str(subject.asset_id or ""),
-                "span_us": [span.start_us, span.end_us] if span else None,
-            },
-        )
+        _record_refusal(decision, subject, span, actor)
     return decision
+
+
+def may_each(purpose: str, subjects: Sequence[Subject], *, actor: str) -> list[Decision]:
+    """Decide as `may`, now and about whole recordings, for many subjects in a few queries."""
+    wanted = Purpose(purpose)
+    ids = {subject.participant_id for subject in subjects}
+    participants = {
+        row.pk: row
+        for row in Participant.objects.filter(pk__in=ids)
+        .select_related("study")
+        .prefetch_related("consent_states")
+    }
+    restrictions: dict[UUID, list[Restriction]] = defaultdict(list)
+    for restriction in Restriction.objects.filter(participant_id__in=ids).order_by("start_us"):
+        restrictions[restriction.participant_id].append(restriction)
+    decisions = []
+    for subject in subjects:
+        participant = participants.get(subject.participant_id) or _participant(subject, hold=False)
+        found = (
+            each
+            for each in restrictions[participant.pk]
+            if subject.recording_id in (None, each.recording_id)
+        )
+        decision = _decide(wanted, participant, _standings(participant, None), subject, None, found)
+        if not decision.allowed:
+            _record_refusal(decision, subject, None, actor)
+        decisions.append(decision)
+    return decisions
+
+
+def _record_refusal(decision: Decision, subject: Subject, span: Span | None, actor: str) -> None:
+    audit.record(
+        actor=actor,
+        verb="consent.refused",
+        object_kind="participant",
+        object_id=subject.participant_id,
+        detail={
+            "purpose": decision.purpose.value,
+            "rule": decision.rule,
+            "kind": subject.kind,
+            "asset": str(subject.asset_id or ""),
+            "span_us": [span.start_us, span.end_us] if span else None,
+        },
+    )
 
 
 def require(
@@ -111,13 +145,25 @@ def decide(
     """Decide without recording a refusal: for pages that show what is allowed, never for a use."""
     wanted = Purpose(purpose)
     participant = _participant(subject, hold=hold)
-    standings = _standings(participant, at)
+    restrictions = _restrictions(participant, subject, span)
+    return _decide(wanted, participant, _standings(participant, at), subject, span, restrictions)
+
+
+def _decide(
+    wanted: Purpose,
+    participant: Participant,
+    standings: Mapping[Purpose, Standing],
+    subject: Subject,
+    span: Span | None,
+    restrictions: Iterable[Restriction],
+) -> Decision:
+    """Apply the rules in their order. `restrictions` are those that the subject overlaps."""
     checks = (
         _check_participant(participant),
         _check_given(participant, standings, Purpose.PROCESS, subject),
         _check_given(participant, standings, wanted, subject),
         _check_setting(participant.study, wanted),
-        _check_restrictions(participant, subject, wanted, span),
+        _check_restrictions(participant, wanted, span, restrictions),
     )
     for refusal in checks:
         if refusal is not None:
@@ -220,18 +266,27 @@ def _check_setting(study: Study, purpose: Purpose) -> _Refusal | None:
     )
 
 
-def _check_restrictions(
-    participant: Participant, subject: Subject, purpose: Purpose, span: Span | None
-) -> _Refusal | None:
-    """Refuse what overlaps a restricted stretch. Storing and preparing the whole stays possible."""
-    if purpose is Purpose.PROCESS and span is None:
-        return None
+def _restrictions(
+    participant: Participant, subject: Subject, span: Span | None
+) -> QuerySet[Restriction]:
     found = Restriction.objects.filter(participant=participant)
     if subject.recording_id is not None:
         found = found.filter(recording_id=subject.recording_id)
     if span is not None:
         found = found.filter(Q(start_us__lt=span.end_us) & Q(end_us__gt=span.start_us))
-    restriction = found.order_by("start_us").first()
+    return found.order_by("start_us")[:1]
+
+
+def _check_restrictions(
+    participant: Participant,
+    purpose: Purpose,
+    span: Span | None,
+    restrictions: Iterable[Restriction],
+) -> _Refusal | None:
+    """Refuse what overlaps a restricted stretch. Storing and preparing the whole stays possible."""
+    if purpose is Purpose.PROCESS and span is None:
+        return None
+    restriction = next(iter(restrictions), None)
     if restriction is None:
         return None
     return _Refusal(
