@@ -39,12 +39,16 @@ WEBHOOK_HEADER = "X-Waver-Webhook"
 
 @dataclass(frozen=True)
 class NewTask:
-    """A task to be made. `prediction` is a Label Studio result shown as a pre-label, or None."""
+    """A task to be made. `prediction` is a Label Studio result shown as a pre-label, or None.
+
+    `transcript` is what is said, for an interface that shows it, or None.
+    """
 
     assignment_id: str
     media_url: str
     prediction: list[dict[str, Any]] | None = None
     prediction_version: str = ""
+    transcript: list[dict[str, str]] | None = None
 
 
 @dataclass(frozen=True)
@@ -264,6 +268,8 @@ def _import_request(task: NewTask) -> dict[str, Any]:
         "data": {"video": task.media_url, "assignment": task.assignment_id},
         "meta": {"assignment": task.assignment_id},
     }
+    if task.transcript is not None:
+        request["data"]["transcript"] = task.transcript
     if task.prediction is not None:
         request["predictions"] = [
             {"model_version": task.prediction_version, "result": task.prediction}

@@ -16,7 +16,7 @@ from annotation.codebooks import Codebook, instructions, label_config
 from annotation.jobs import PUBLISH, REMOVE
 from annotation.labelstudio.client import Client, NewTask
 from annotation.models import Assignment, Batch, RemoteProject, RemoteTask
-from annotation.services import codebooks, prelabels
+from annotation.services import codebooks, prelabels, transcripts
 from waver.accounts.models import User
 from waver.consent import policy
 from waver.consent.models import Purpose
@@ -128,7 +128,9 @@ def _project(batch: Batch, rater: User, codebook: Codebook, client: Client) -> R
         title = _title(batch, rater)
         remote_id = client.find_project(title) or client.create_project(
             title=title,
-            label_config=label_config(codebook, batch.pass_id),
+            label_config=label_config(
+                codebook, batch.pass_id, transcript=_has_transcript(batch, codebook)
+            ),
             instructions=instructions(codebook, batch.pass_id),
             prediction_version=prelabels.VERSION,
         )
@@ -160,7 +162,10 @@ def _send_tasks(
     missing = [row for row in wanted if str(row.pk) not in there]
     if missing:
         _note_prelabels(missing, batch.pass_id, codebook)
-        client.import_tasks(project.remote_id, [_task(row) for row in missing])
+        spoken = _transcripts(missing, batch.pass_id, codebook)
+        client.import_tasks(
+            project.remote_id, [_task(row, spoken.get(row.recording_id)) for row in missing]
+        )
         there = _tasks_there(project, client)
     sent = {row.pk: there[str(row.pk)] for row in wanted if str(row.pk) in there}
     erased = _note_sent(project, sent)
@@ -246,11 +251,31 @@ def remove_soon(participant_id: UUID) -> Job:
     )
 
 
-def _task(row: Assignment) -> NewTask:
-    """Give what a rater may know of a recording: an opaque id and where to see it."""
+def _has_transcript(batch: Batch, codebook: Codebook) -> bool:
+    """Tell whether the batch's interface shows what is said: the pass asks, a recording has it."""
+    if not codebook.pass_(batch.pass_id).transcript:
+        return False
+    recordings = set(batch.assignments.values_list("recording_id", flat=True))
+    return bool(transcripts.lines_of(recordings))
+
+
+def _transcripts(
+    rows: list[Assignment], pass_id: str, codebook: Codebook
+) -> dict[UUID, list[dict[str, str]]]:
+    """Give what is said in each recording, nothing where it is unknown; empty unless asked for."""
+    if not codebook.pass_(pass_id).transcript:
+        return {}
+    recordings = {row.recording_id for row in rows}
+    found = transcripts.lines_of(recordings)
+    return {recording: found.get(recording, []) for recording in recordings}
+
+
+def _task(row: Assignment, transcript: list[dict[str, str]] | None) -> NewTask:
+    """Give what a rater may know of a recording: an opaque id, where to see it, what is said."""
     return NewTask(
         assignment_id=str(row.pk),
         media_url=f"{MEDIA_PATH}{row.media_token}",
         prediction=row.prelabels,
         prediction_version=prelabels.VERSION,
+        transcript=transcript,
     )
