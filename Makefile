@@ -92,5 +92,5 @@ $(RIVALS): requirements/rivals.txt $(UV)
 
 $(MODELS): $(APP)
 	@mkdir -p $(@D)
-	@$(RUN) -m workers.faces.models $(@D)
+	@$(RUN) -m workers.faces $(@D) >/dev/null
 	@touch $@

@@ -45,14 +45,19 @@ def extract(clip: str, models: str, out_dir: str, every: int) -> int:
     from workers.faces.detectors import load
     from workers.faces.models import prepare_models
 
-    return _extract(Path(clip), load(prepare_models(Path(models))["centerface"]), out_dir, every)
+    return _extract(
+        Path(clip),
+        load(prepare_models(Path(models), names=["centerface"])["centerface"]),
+        out_dir,
+        every,
+    )
 
 
 def _beside_decoding(case: str, clip: Path, folder: Path) -> Iterator[Row]:
     from workers.faces.detectors import load
     from workers.faces.models import prepare_models
 
-    detector = load(prepare_models(folder / "models")["centerface"])
+    detector = load(prepare_models(folder / "models", names=["centerface"])["centerface"])
     count = _decode(clip)
     for every in _LOOKS:
 

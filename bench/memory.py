@@ -60,7 +60,7 @@ def faces(source: str, out_dir: str) -> int:
     from workers.faces.models import prepare_models
 
     rate = Fraction(RATE)
-    card = prepare_models(Path(out_dir))["centerface"]
+    card = prepare_models(Path(out_dir), names=["centerface"])["centerface"]
     found = extract_faces(
         Path(source),
         Path(out_dir),

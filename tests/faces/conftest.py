@@ -14,7 +14,7 @@ from workers.faces.models import DetectorCard, prepare_models
 
 @pytest.fixture(scope="session")
 def cards(tmp_path_factory: pytest.TempPathFactory) -> dict[str, DetectorCard]:
-    return prepare_models(tmp_path_factory.mktemp("models"))
+    return prepare_models(tmp_path_factory.mktemp("models"), names=["centerface"])
 
 
 @pytest.fixture(scope="session")

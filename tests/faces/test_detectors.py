@@ -10,7 +10,8 @@ import pytest
 from tests.faces.clips import Picture
 from workers.faces.detectors import Detections, Detector, best_of_overlapping, load, yunet
 from workers.faces.errors import FaceError
-from workers.faces.models import DetectorCard, prepare_models, sha256_of
+from workers.faces.models import DetectorCard, install, prepare_models, sha256_of
+from workers.faces.models import cards as cards_in
 
 # Where an eye sees the landmarks in the astronaut's photograph, to a few pixels.
 BY_EYE = np.array([[205, 103], [246, 105], [223, 126], [206, 144], [242, 145]])
@@ -73,14 +74,60 @@ def test_of_overlapping_boxes_the_best_stays() -> None:
 
 
 def test_preparing_again_changes_nothing_and_repairs_damage(tmp_path: Path) -> None:
-    first = prepare_models(tmp_path)["centerface"]
+    first = prepare_models(tmp_path, names=["centerface"])["centerface"]
     assert first.sha256 == sha256_of(first.path)
     stamp = first.path.stat().st_mtime_ns
-    assert prepare_models(tmp_path)["centerface"] == first
+    assert prepare_models(tmp_path, names=["centerface"])["centerface"] == first
     assert first.path.stat().st_mtime_ns == stamp
     first.path.write_bytes(first.path.read_bytes()[:-100])
-    assert sha256_of(prepare_models(tmp_path)["centerface"].path) == first.sha256
+    assert (
+        sha256_of(prepare_models(tmp_path, names=["centerface"])["centerface"].path) == first.sha256
+    )
     assert sorted(p.name for p in tmp_path.iterdir()) == ["centerface.onnx", "models.json"]
+
+
+def test_weights_are_installed_by_their_hash_or_not_at_all(
+    shared_media: Path, tmp_path: Path
+) -> None:
+    source = shared_media.parent / "models" / "yunet_n_dynamic.onnx"
+    if not source.is_file():
+        pytest.skip("YuNet's weights (../shared/models) are not on this machine")
+    refused = [
+        (str(source), "0" * 64, "has SHA-256"),
+        (str(tmp_path / "gone.onnx"), "0" * 64, "There is no file"),
+        ("http://example.org/yunet.onnx", "0" * 64, "is no https address"),
+    ]
+    for where, sha256, why in refused:
+        with pytest.raises(FaceError, match=why):
+            install(tmp_path, "yunet", where, sha256=sha256, licence="BSD-3-Clause")
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(FaceError, match="comes with Waver"):
+        install(tmp_path, "centerface", str(source), sha256="", licence="MIT")
+    card = install(tmp_path, "yunet", str(source), sha256=sha256_of(source), licence="BSD-3-Clause")
+    assert cards_in(tmp_path) == {"yunet": card}
+    assert len(load(card).detect(np.zeros((360, 640, 3), dtype=np.uint8))) == 0
+
+
+def test_a_network_of_one_size_only_is_refused(shared_media: Path, tmp_path: Path) -> None:
+    source = shared_media.parent / "models" / "yunet_n_320_320.onnx"
+    if not source.is_file():
+        pytest.skip("YuNet's weights (../shared/models) are not on this machine")
+    card = install(tmp_path, "yunet", str(source), sha256=sha256_of(source), licence="BSD-3-Clause")
+    with pytest.raises(FaceError, match="320 x 320 pixels only"):
+        load(card)
+
+
+@pytest.mark.slow
+def test_eight_bits_find_the_same_face(
+    detector: Detector, face_picture: Picture, tmp_path: Path
+) -> None:
+    made = prepare_models(tmp_path)["centerface-int8"]
+    assert prepare_models(tmp_path)["centerface-int8"] == made
+    full, small = detector.detect(face_picture), load(made).detect(face_picture)
+    eyes = np.linalg.norm(full.landmarks[0, 1] - full.landmarks[0, 0])
+    apart = np.linalg.norm(full.landmarks[0] - small.landmarks[0], axis=1).mean()
+    assert apart < 0.06 * eyes
+    assert len(load(made).detect(np.full((240, 320, 3), 90, dtype=np.uint8))) == 0
 
 
 def test_a_file_that_is_not_the_cards_is_refused(cards: dict[str, DetectorCard]) -> None:

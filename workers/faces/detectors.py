@@ -112,7 +112,14 @@ class OnnxDetector:
         self.session = _session(card.path)
         self._tensor: Floats | None = None  # one picture's room, used again and again
         self._filled = (0, 0)
-        self.input_name: str = self.session.get_inputs()[0].name
+        picture = self.session.get_inputs()[0]
+        self.input_name: str = picture.name
+        if any(isinstance(side, int) for side in picture.shape[2:]):
+            raise FaceError(
+                f"The face detector's file {card.path} takes pictures of "
+                f"{picture.shape[3]} x {picture.shape[2]} pixels only. Install the version of it "
+                "that takes any size."
+            )
 
     def working_size(self, width: int, height: int) -> tuple[int, int]:
         """Width and height of the scaled picture: the long side fixed, the proportions kept."""
@@ -237,6 +244,7 @@ class YuNet(OnnxDetector):
 
 LOADERS: dict[str, Callable[[DetectorCard, int], Detector]] = {
     "centerface": CenterFace,
+    "centerface-int8": CenterFace,
     "yunet": YuNet,
 }
 

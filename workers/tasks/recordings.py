@@ -309,10 +309,18 @@ def _rate(recording: Recording) -> Fraction:
 
 
 def _detector_card() -> DetectorCard:
-    """Give the bundled detector's card; its file is prepared at set-up, or here if it was not."""
+    """Give the card of the detector in use; a bundled one is prepared here if it was not before."""
+    from workers.faces.errors import FaceError
     from workers.faces.models import prepare_models
 
-    return prepare_models(Path(settings.WAVER_MODELS))["centerface"]
+    name = settings.WAVER_FACE_DETECTOR
+    known = prepare_models(Path(settings.WAVER_MODELS), names=[name])
+    if name not in known:
+        raise FaceError(
+            f"The face detector “{name}” is not installed; here are {', '.join(known) or 'none'}. "
+            "Install it with “python -m workers.faces”, or set WAVER_FACE_DETECTOR to another."
+        )
+    return known[name]
 
 
 @lru_cache(maxsize=1)

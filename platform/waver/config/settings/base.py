@@ -116,6 +116,8 @@ WHITENOISE_USE_FINDERS = True
 WAVER_STORAGE: dict[str, Any] = {"backend": "folder", "folder": VAR / "storage"}
 WAVER_SCRATCH = VAR / "scratch"
 WAVER_MODELS = VAR / "models"
+# Which face detector the workers use: centerface, centerface-int8, or one that was installed.
+WAVER_FACE_DETECTOR = os.environ.get("WAVER_FACE_DETECTOR", "centerface")
 WAVER_RELEASES = VAR / "releases"
 
 # Addresses of the two web servers as a browser sees them.
