@@ -208,6 +208,50 @@ class Segments:
             label=self.label[rows],
         )
 
+    def only_label(self, label: str) -> Segments:
+        """The same recordings with the spans of one label. ValueError for an unknown label."""
+        self._require(label)
+        rows = self.label == self.labels.index(str(label))
+        return replace(
+            self,
+            labels=(str(label),),
+            recording=self.recording[rows],
+            rater=self.rater[rows],
+            start_us=self.start_us[rows],
+            end_us=self.end_us[rows],
+            label=np.zeros(int(rows.sum()), dtype=np.int32),
+        )
+
+    def merged(self, *, gap_us: int = 0) -> Segments:
+        """A rater's spans of one label that overlap, or lie at most `gap_us` apart, made one.
+
+        With 0, spans that touch become one; with -1, only those that overlap do. Alpha over time
+        does not need it; unitizing alpha and event F1 count spans, so store the rule with them.
+        """
+        order = np.lexsort((self.start_us, self.label, self.rater, self.recording))
+        start, end = self.start_us[order], self.end_us[order]
+        keys = np.stack([self.recording[order], self.rater[order], self.label[order]])
+        group = np.cumsum(np.any(np.diff(keys, axis=1, prepend=keys[:, :1]) != 0, axis=0))
+        # On an axis where the groups lie far apart, "the furthest end so far" never crosses over.
+        apart = int(self.duration_us.max(initial=0)) + abs(gap_us) + 1
+        furthest = np.maximum.accumulate(end + group * apart)
+        opens = np.ones(len(order), dtype=bool)
+        opens[1:] = start[1:] + group[1:] * apart > furthest[:-1] + gap_us
+        first = np.flatnonzero(opens)
+        return replace(
+            self,
+            recording=keys[0, first],
+            rater=keys[1, first],
+            label=keys[2, first],
+            start_us=start[first],
+            end_us=np.maximum.reduceat(end, first) if len(first) else end,
+        )
+
+    def _require(self, label: str) -> None:
+        if str(label) not in self.labels:
+            known = ", ".join(self.labels) or "none at all"
+            raise ValueError(f"The label {label!r} is not among the labels: {known}.")
+
     def runs(self, label: str | None = None) -> Runs:
         """The timeline of one label ("none" or marked), or of all labels (None), as runs.
 
@@ -216,11 +260,9 @@ class Segments:
         For one label, overlapping and abutting spans of one rater are one marked stretch.
         For all labels, ValueError if a rater marked two different labels at once.
         """
+        if label is not None:
+            self._require(label)
         wanted = self.labels if label is None else (str(label),)
-        unknown = [name for name in wanted if name not in self.labels]
-        if unknown:
-            known = ", ".join(self.labels) or "none at all"
-            raise ValueError(f"The label {unknown[0]!r} is not among the labels: {known}.")
         rows = [np.flatnonzero(self.label == self.labels.index(name)) for name in wanted]
         chosen = np.concatenate([np.empty(0, dtype=np.intp), *rows])
         origin = np.concatenate([[0], np.cumsum(self.duration_us)])

@@ -154,7 +154,7 @@ def sufficient(data: Ratings | Runs) -> SufficientStatistics:
         names, cluster = data.clusters, data.cluster_of[data.recording]
         weight, units = data.weight, data.ticks
         counts = data.counts().T
-    table = np.zeros((len(names), _width(len(data.values))))
+    table: Float64 = np.zeros((len(names), _width(len(data.values))))
     ratings = counts.sum(axis=0, dtype=np.int64)
     order = _by_cluster(cluster, len(names), ratings)
     step = max(1, _CHUNK_CELLS // table.shape[1])
@@ -170,9 +170,9 @@ def sufficient(data: Ratings | Runs) -> SufficientStatistics:
             None if units is None else units.take(part),
         )
     rated = np.flatnonzero(table[:, -1] > 0)
-    return SufficientStatistics(
-        data.scale, data.values, tuple(names[i] for i in rated), table[rated]
-    )
+    if len(rated) < len(names):
+        names, table = tuple(names[i] for i in rated), table[rated]
+    return SufficientStatistics(data.scale, data.values, names, table)
 
 
 def _hashable(name: Any) -> Hashable:

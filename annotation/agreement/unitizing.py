@@ -55,12 +55,17 @@ class _Sums:
     s_both: Float64
 
 
-def u_alpha(segments: Segments) -> UnitizingAlpha:
-    """The four unitizing alphas of all labels together.
+def u_alpha(segments: Segments, label: str | None = None) -> UnitizingAlpha:
+    """The four unitizing alphas of all labels together, or of one label against all else.
 
-    Every row is a unit of its own, also where two rows of the same label touch. Raises ValueError
-    if segments of one rater overlap: use one label at a time, or alpha over time.
+    Every row is a unit of its own, also where two rows of the same label touch (see
+    `Segments.merged`); rows of one rater and label that overlap are one. Raises ValueError if a
+    rater marked two labels at the same time: ask for one label at a time, or for alpha over time;
+    and for an unknown label.
     """
+    if label is not None:
+        segments = segments.only_label(label)
+    segments = segments.merged(gap_us=-1)
     sums = _sums(segments)
     total = float(sums.o.sum())
     if total <= 0:
@@ -104,7 +109,6 @@ def _sums(segments: Segments) -> _Sums:
     marked[1:] = np.cumsum((runs.codes > 0) * runs.weight[:, None], axis=0)
     start = np.searchsorted(cuts, origin[segments.recording] + segments.start_us)
     end = np.searchsorted(cuts, origin[segments.recording] + segments.end_us)
-    _refuse_overlaps(segments, marked, start, end)
     shared = marked[end] - marked[start]
     shared[np.arange(len(shared)), segments.rater] = 0.0
     roster = segments.submitted.sum(axis=1)[segments.recording]
@@ -116,26 +120,6 @@ def _sums(segments: Segments) -> _Sums:
     both = counted * (shared**2).sum(axis=1) / np.maximum(roster - 1, 1)
     s_both = np.bincount(segments.label, weights=both, minlength=values - 1)
     return _Sums(o, np.asarray(s, dtype=np.float64), np.asarray(s_both, dtype=np.float64))
-
-
-def _refuse_overlaps(
-    segments: Segments,
-    marked: Float64,
-    start: npt.NDArray[np.intp],
-    end: npt.NDArray[np.intp],
-) -> None:
-    """Overlapping segments of one rater mark less time than their lengths add up to."""
-    own = np.bincount(
-        segments.rater,
-        weights=(segments.end_us - segments.start_us) / segments.tick_us,
-        minlength=len(segments.raters),
-    )
-    over = np.flatnonzero(own > marked[-1] * (1 + 1e-12) + 1e-9)
-    if len(over):
-        raise ValueError(
-            f"Segments of rater {segments.raters[over[0]]!r} overlap; unitizing alpha needs "
-            "segments that do not."
-        )
 
 
 def _labels_alone(

@@ -80,10 +80,28 @@ def test_on_a_long_recording_it_comes_close_to_alpha_over_time() -> None:
     assert u_alpha(segments).u == pytest.approx(alpha, abs=2e-3)
 
 
-def test_nothing_marked_has_no_variation_and_overlaps_are_refused() -> None:
+def test_nothing_marked_has_no_variation() -> None:
     assert u_alpha(timeline({"a": [], "b": []})).u == Undefined("no_variation")
-    with pytest.raises(ValueError, match="'a' overlap"):
-        u_alpha(timeline({"a": [(0, 5, "x"), (3, 8, "x")], "b": []}))
+
+
+def test_overlapping_rows_of_one_label_are_one_unit_and_touching_ones_two() -> None:
+    other = {"b": [(0, 6, "x"), (22, 30, "y")]}
+    whole = u_alpha(timeline({"a": [(0, 8, "x"), (20, 30, "y")], **other}))
+    overlapping = u_alpha(timeline({"a": [(0, 5, "x"), (3, 8, "x"), (20, 30, "y")], **other}))
+    touching = timeline({"a": [(0, 5, "x"), (5, 8, "x"), (20, 30, "y")], **other})
+    assert overlapping == whole
+    assert u_alpha(touching).u != pytest.approx(whole.u, abs=1e-6)
+    assert u_alpha(touching.merged()) == whole
+
+
+def test_two_labels_at_once_are_looked_at_one_by_one() -> None:
+    both = timeline({"a": [(0, 8, "x"), (4, 9, "y")], "b": [(0, 8, "x")]})
+    with pytest.raises(ValueError, match="two labels at the same time"):
+        u_alpha(both)
+    assert u_alpha(both, "x").u == 1
+    assert list(u_alpha(both, "y").ku) == ["y"]
+    with pytest.raises(ValueError, match="'z' is not among"):
+        u_alpha(both, "z")
 
 
 @pytest.mark.parametrize("vector", vectors("unitizing"))
