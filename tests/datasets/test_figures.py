@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from django.utils import timezone
 
 from annotation.agreement import Undefined, coefficients, leave_one_rater_out, pairwise
+from annotation.models import RaterProfile
 from tests.datasets.worlds import label, policy_text, world
 from waver.consent import services
 from waver.datasets import disagreement, figures, gate, measures, policies, snapshots
@@ -169,3 +171,23 @@ def test_computing_twice_keeps_one_row_each():
     figures.store(run, figures.compute(run))
     assert (Figure.objects.count(), RecordingDisagreement.objects.count()) == count
     assert figures.are_there(run)
+
+
+def test_a_rater_whose_time_is_over_is_in_no_picture_and_then_in_no_row():
+    made = world(participants=6)
+    label(made, errors=0.2)
+    run = looked(made)
+    one, _ = of(run, "video/ah")
+    gone = made.raters[0]
+    profile = RaterProfile.objects.create(study=made.study, user=gone)
+    assert figures.forget_raters() == 0  # nobody's time is over
+    RaterProfile.objects.filter(pk=profile.pk).update(figures_removed_at=timezone.now())
+    table = figures.raters(run, one)
+    assert gone.pk not in table.raters
+    assert gone.pk not in table.without
+    assert len(table.pairs) == 1
+    assert figures.forget_raters() > 0
+    kept = Figure.objects.filter(kind=Figure.Kind.RATERS)
+    assert not any(str(gone.pk) in str(row.values) for row in kept)
+    assert figures.raters(run, one) == table
+    assert figures.forget_raters() == 0

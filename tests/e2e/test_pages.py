@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import xml.etree.ElementTree as ET
+
 import pytest
 from django.urls import reverse
 
@@ -26,6 +28,7 @@ def pages(material: Material) -> dict[str, list[str]]:
         reverse("website:recording", args=[*STUDY, material.recording.pk]),
         reverse("website:batches", args=STUDY),
         reverse("website:agreement", args=STUDY),
+        reverse("website:anchoring", args=STUDY),
         reverse("website:releases", args=STUDY),
         reverse("website:release", args=[*STUDY, material.release.pk]),
     ]
@@ -198,4 +201,32 @@ def test_the_overview_follows_by_itself(visitor: Visitor, house: House, material
     visitor.open(reverse("website:study", args=STUDY))
     Release.objects.filter(pk=material.release.pk).update(version="9.9.9")
     visitor.page.wait_for_selector("text=Release 9.9.9", timeout=15_000)
+    assert visitor.problems == []
+
+
+def test_a_picture_is_downloaded_with_the_numbers_that_its_page_shows(
+    visitor: Visitor, house: House, material: Material
+):
+    from tests.website.material import make_pictures
+
+    make_pictures(material.gate_run, *material.batch.assignments.all())
+    visitor.sign_in(house.people["lead"].username)
+    visitor.open(reverse("website:agreement", args=STUDY))
+    page = visitor.page
+    page.click(".chips a[href*='segments']")
+    page.wait_for_selector(".chips a[aria-current][href*='segments']")
+    assert page.locator("#where svg").count() == 1
+    cells = "#who svg [data-value]"
+    shown = page.eval_on_selector_all(cells, "all => all.map(cell => cell.dataset.value)")
+    assert shown
+    with page.expect_download() as waited:
+        page.click("#who a[href*='raters.svg']")
+    assert waited.value.suggested_filename == "voices-raters-segments-ah-snapshot-1-look-1.svg"
+    drawn = ET.fromstring(waited.value.path().read_bytes())
+    assert [one.get("data-value") for one in drawn.iter() if one.get("data-value")] == shown
+    # From a number to what it counts, and on to the recording with its timeline.
+    page.click(f"#who svg a:has({cells.split()[-1]})")
+    assert page.url.endswith("label=segments/ah#where")
+    page.click("#where a[href$='#disagreement']")
+    page.wait_for_selector("#disagreement svg")
     assert visitor.problems == []

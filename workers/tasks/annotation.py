@@ -13,6 +13,7 @@ from annotation.services.assignment import clearing
 from annotation.services.care import retention
 from waver.core.jobs import JobRun
 from waver.core.models import Job
+from waver.datasets import figures
 from workers.runner import handles
 
 
@@ -66,3 +67,4 @@ def forget_raters(run: JobRun) -> None:
     """Remove what is kept about raters whose time is over, all of them or none."""
     with run.commit():
         retention.remove_due(now=timezone.now())
+        figures.forget_raters()

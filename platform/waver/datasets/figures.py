@@ -19,6 +19,7 @@ from django.db.models import QuerySet
 from annotation.agreement import GAP, coefficients
 from annotation.agreement.results import Value
 from annotation.agreement.statistics import SufficientStatistics
+from annotation.models import RaterProfile
 from waver.consent.models import ConsentState, Participant, Purpose
 from waver.core.jobs import enqueue
 from waver.core.models import Job
@@ -123,7 +124,7 @@ def compute(run: GateRun) -> Computed:
     rows: list[Figure] = []
     apart: list[RecordingDisagreement] = []
     for one in judged(run).values():
-        # As the gate measures: what was drawn for it, weighted. The rest is about all that is there.
+        # As the gate measures: what was drawn for it, weighted. The rest is about all labels.
         drawn = measure(run.snapshot, one.label, tick_us=one.tick_us, sample_only=True)
         rows += _figures(run.snapshot, Kind.RATERS, one.name, disagreement.by_raters(drawn))
         blind = measure(run.snapshot, one.label, tick_us=one.tick_us)
@@ -174,11 +175,33 @@ def raters(run: GateRun, one: Judged) -> RaterTable:
     for name, row in pairs.items():
         first, second = map(UUID, name.split())
         table[first, second] = Pair(_alpha(one, row[1:]), round(row[0]))
+    gone = _over(run.snapshot)
     return RaterTable(
-        raters=tuple(sorted(UUID(name) for name in without)),
-        pairs=table,
-        without={UUID(name): _alpha(one, row) for name, row in without.items()},
+        raters=tuple(sorted(UUID(name) for name in without if UUID(name) not in gone)),
+        pairs={pair: found for pair, found in table.items() if not gone & set(pair)},
+        without={
+            UUID(name): _alpha(one, row) for name, row in without.items() if UUID(name) not in gone
+        },
     )
+
+
+def forget_raters() -> int:
+    """Take out of the kept figures the raters whose time is over; give how many rows changed.
+
+    Raters are data subjects too: figures about single ones go when the study's design says so.
+    """
+    changed = 0
+    for snapshot in Snapshot.objects.filter(figures__kind=Kind.RATERS).distinct():
+        gone = {str(pk) for pk in _over(snapshot)}
+        rows = snapshot.figures.filter(kind=Kind.RATERS) if gone else Figure.objects.none()
+        for row in rows.iterator(chunk_size=_BATCH):
+            pairs = {k: v for k, v in row.values["pairs"].items() if not gone & set(k.split())}
+            rest = {k: v for k, v in row.values["without"].items() if k not in gone}
+            if (len(pairs), len(rest)) != (len(row.values["pairs"]), len(row.values["without"])):
+                row.values = {"pairs": pairs, "without": rest}
+                row.save(update_fields=["values"])
+                changed += 1
+    return changed
 
 
 def confusion(run: GateRun, one: Judged) -> Confusion | None:
@@ -223,6 +246,14 @@ def taking_part(study: Study) -> QuerySet[Participant]:
     return Participant.objects.filter(study=study, state=Participant.State.ACTIVE).exclude(
         pk__in=ended.values("participant")
     )
+
+
+def _over(snapshot: Snapshot) -> set[UUID]:
+    """Raters whose figures were removed after this snapshot's work was done."""
+    profiles = RaterProfile.objects.filter(
+        study=snapshot.study_id, figures_removed_at__gt=snapshot.created_at
+    )
+    return set(profiles.values_list("user_id", flat=True))
 
 
 def _values(run: GateRun, kind: str, label: str) -> Iterator[Any]:

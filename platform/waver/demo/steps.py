@@ -24,7 +24,7 @@ from annotation.services.assign import plan_batch
 from waver.accounts.models import User
 from waver.core.errors import Conflict
 from waver.core.models import Job
-from waver.datasets import gate, policies, snapshots
+from waver.datasets import figures, gate, policies, snapshots
 from waver.datasets.models import GateRun
 from waver.demo import labels, people, raters
 from waver.demo.material import Material
@@ -350,6 +350,8 @@ def judge(report: Report, study: Study) -> GateRun:
     snapshot = snapshots.freeze(study=study, actor=ACTOR)
     policy = study.gate_policies.latest("created_at")
     run = gate.evaluate(snapshot=snapshot, policy=policy, actor=ACTOR)
+    if not figures.are_there(run):
+        figures.ask(run)
     report.say(
         f"Snapshot {snapshot.number} holds {snapshot.annotations.count()} annotations, frozen "
         f"(hash {snapshot.sha256[:12]})."

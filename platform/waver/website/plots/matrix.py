@@ -39,11 +39,12 @@ def raters(
     *,
     needed: float | None,
     caption: Caption,
+    urls: Sequence[str] = (),
     alone: bool = False,
 ) -> str:
     """Draw alpha of every two raters, and of all when the one of the row is left out.
 
-    Cells below `needed` are hatched. The diagonal is empty.
+    Cells below `needed` are hatched. The diagonal is empty. `urls` are the raters' own pages.
     """
     size, left = len(names), NAMES
     side = max(40.0, min(72.0, 620 / max(size, 1)))
@@ -55,7 +56,8 @@ def raters(
             left + side * (n + 0.5), HEAD - 10, short.removeprefix("Rater ") if size > 8 else short,
             size=SMALL, colour="ink-soft", anchor="middle", within=side + 8,
         )  # fmt: skip
-        on.text(0, HEAD + side * (n + 0.5) + 5, name, within=NAMES - 16)
+        with on.link(urls[n] if urls else ""):
+            on.text(0, HEAD + side * (n + 0.5) + 5, name, within=NAMES - 16)
     on.text(beside, HEAD - 10, "all without this rater", size=SMALL, colour="ink-soft")
     for row in range(size):
         for column in range(size):

@@ -170,8 +170,8 @@ class AnchoringPage:
             [
                 (
                     f"95 % intervals, participants resampled ({RESAMPLES} times); filled squares: "
-                    "the interval leaves out 0. More agreement with pre-labels is no sign of better "
-                    "labels: raters who follow the machine agree with each other."
+                    "the interval leaves out 0. More agreement with pre-labels is no sign of "
+                    "better labels: raters who follow the machine agree with each other."
                 ),
                 f"n with and without pre-labels: {arms}.",
             ],

@@ -44,6 +44,7 @@ class RaterPicture:
     """Every two raters of one label: names in order, the numbers, what was needed."""
 
     title: str
+    raters: list[UUID]
     names: list[str]
     pairs: list[list[figures.Pair | None]]  # None where the two share no recording
     without: list[Any]  # a number or Undefined
@@ -61,8 +62,10 @@ class RaterPicture:
         for name, value in zip(self.names, self.without, strict=True):
             yield [key, "all without this rater", name, "", *_cells(value), ""]
 
-    def draw(self, caption: Caption, *, alone: bool, url: str = "") -> str:
-        """Draw it; `url` is where the disputed recordings stand."""
+    def draw(
+        self, caption: Caption, *, alone: bool, url: str = "", urls: Sequence[str] = ()
+    ) -> str:
+        """Draw it; `url` is where the disputed recordings stand, `urls` the raters' pages."""
         cells = [
             [self._cell(i, j, url) for j in range(len(self.names))] for i in range(len(self.names))
         ]
@@ -71,7 +74,7 @@ class RaterPicture:
             for name, value in zip(self.names, self.without, strict=True)
         ]
         return plots.raters(
-            self.names, cells, without, needed=self.needed, caption=caption, alone=alone
+            self.names, cells, without, needed=self.needed, caption=caption, urls=urls, alone=alone
         )
 
     def _cell(self, i: int, j: int, url: str) -> plots.RaterCell:
@@ -152,6 +155,7 @@ def raters(run: GateRun, key: str, one: figures.Judged, *, for_lead: bool) -> Ra
     rule = run.receipt["labels"][key]
     return RaterPicture(
         title=title_of(run, one),
+        raters=order,
         names=[names[pk] for pk in order],
         pairs=[[pair(a, b) for b in order] for a in order],
         without=[table.without[pk] for pk in order],

@@ -9,6 +9,7 @@ from uuid import UUID
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.utils.safestring import mark_safe
 from django.views.decorators.http import require_POST, require_safe
 
@@ -116,7 +117,12 @@ def _pictures(request: HttpRequest, member: StudyAccess, run: GateRun) -> dict[s
         "chosen_title": figures.title_of(run, one),
         "raters": raters,
         "raters_plot": mark_safe(  # noqa: S308
-            raters.draw(figures.raters_caption(run, raters), alone=False, url=where)
+            raters.draw(
+                figures.raters_caption(run, raters),
+                alone=False,
+                url=where,
+                urls=_rater_pages(member, raters.raters) if member.is_lead else (),
+            )
         ),
         "confusion": confusion,
         "confusion_plot": confusion
@@ -127,6 +133,11 @@ def _pictures(request: HttpRequest, member: StudyAccess, run: GateRun) -> dict[s
         "disputed_lines": [_line(row, made.get(row.recording_id)) for row in disputed],
         "label_query": urlencode({"label": key}),
     }
+
+
+def _rater_pages(member: StudyAccess, raters: list[UUID]) -> list[str]:
+    """Give each rater's own page, which is open to the lead."""
+    return [reverse("website:rater", args=[member.study.code, pk]) for pk in raters]
 
 
 def _line(row: RecordingDisagreement, strip: Strip | None) -> dict[str, Any]:
