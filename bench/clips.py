@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from fractions import Fraction
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     import numpy as np
@@ -48,6 +48,41 @@ def talking_head(
         container.mux(video.encode())
         if audio is not None:
             container.mux(audio.encode())
+    return path
+
+
+Codec = Literal["h264", "vp8", "vp9"]
+_ENCODERS: dict[Codec, tuple[str, str, dict[str, str]]] = {
+    "h264": ("libx264", "mp4", {"crf": "23", "preset": "veryfast", "g": "30"}),
+    "vp8": ("libvpx", "webm", {"b": "1500k", "deadline": "realtime", "cpu-used": "8"}),
+    "vp9": ("libvpx-vp9", "webm", {"b": "1500k", "deadline": "realtime", "cpu-used": "8"}),
+}
+
+
+def looped(source: Path, folder: Path, *, codec: Codec, height: int, seconds: int) -> Path:
+    """Write a recording, repeated, at 30 frames a second and a height in pixels; without sound.
+
+    The same file is made once for a folder.
+    """
+    import av
+
+    encoder, suffix, options = _ENCODERS[codec]
+    path = folder / f"{source.stem}-{height}-{seconds}-{codec}.{suffix}"
+    if path.exists():
+        return path
+    with av.open(str(source)) as container:
+        pictures = list(container.decode(video=0))
+        rate = container.streams.video[0].average_rate or Fraction(30)
+    width = round(pictures[0].width * height / pictures[0].height / 2) * 2
+    small = [frame.reformat(width, height, format="yuv420p") for frame in pictures]
+    with av.open(str(path), "w") as container:
+        video = container.add_stream(encoder, rate=30, options=options)
+        video.width, video.height, video.pix_fmt = width, height, "yuv420p"
+        for index in range(seconds * 30):
+            frame = small[int(index * rate / 30) % len(small)]
+            frame.pts, frame.time_base = index, Fraction(1, 30)
+            container.mux(video.encode(frame))
+        container.mux(video.encode())
     return path
 
 
