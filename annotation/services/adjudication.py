@@ -12,6 +12,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 from uuid import UUID
 
@@ -63,19 +64,35 @@ class QueueItem:
     decision: Adjudication | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Queue:
-    """A topic's items in the order of their expected value, and how many stand how."""
+    """A topic's items in the order of their expected value, and what was decided about them."""
 
     topic: Topic
     codebook: CodebookVersion
     disputes: Disputes
-    items: tuple[QueueItem, ...]
+    found: tuple[Item, ...]
+    decisions: Mapping[UUID, list[Adjudication]]
 
     @property
+    def items(self) -> tuple[QueueItem, ...]:
+        """All items; for a page of a long queue take `found` and `with_decision`."""
+        return tuple(self.with_decision(item) for item in self.found)
+
+    def with_decision(self, item: Item) -> QueueItem:
+        """Give an item with its newest decision."""
+        return _with_decision(self.topic, item, self.decisions.get(item.recording, []))
+
+    def standing(self, item: Item) -> Standing:
+        """Tell how an item stands."""
+        if item.recording not in self.decisions:
+            return "open"
+        return self.with_decision(item).standing
+
+    @cached_property
     def counts(self) -> Counter[str]:
         """Items by standing."""
-        return Counter(one.standing for one in self.items)
+        return Counter(self.standing(item) for item in self.found)
 
 
 def place_of(topic: Topic, item: Item) -> Place:
@@ -112,12 +129,8 @@ def queue(*, study: Study, topic_key: str) -> Queue:
     found = finding.disputes(study=study, codebook=codebook, topic=topic)
     decisions = _newest_by_recording(codebook, topic)
     left = finding.who_left(study)
-    items = tuple(
-        _with_decision(topic, item, decisions.get(item.recording, []))
-        for item in found.items
-        if item.participant not in left
-    )
-    return Queue(topic, codebook, found, items)
+    items = tuple(item for item in found.items if item.participant not in left)
+    return Queue(topic, codebook, found, items, decisions)
 
 
 def find_topic(study: Study, topic_key: str) -> tuple[CodebookVersion, Topic]:
@@ -242,24 +255,21 @@ def find_recording(study: Study, place: Place) -> Recording:
 
 def find_item(study: Study, codebook: CodebookVersion, topic: Topic, place: Place) -> Item:
     """Give what raters disagree about at a place. Raises Missing when they do not (any more)."""
-    for item in finding.disputes(study=study, codebook=codebook, topic=topic).items:
-        if place_of(topic, item) == place:
+    for item in finding.items_at(
+        study=study, codebook=codebook, topic=topic, recording=place.recording
+    ):
+        if lies_at(item, place):
             return item
-    raise Missing(_AGREED)
+    raise Missing(
+        "The raters do not differ here any more: somebody submitted again, or their work was taken "
+        "out. The queue shows what is in dispute now."
+    )
 
 
-def position(queue: Queue, place: Place) -> tuple[int, QueueItem]:
-    """Give an item's place in the queue, from 1, and the item. Raises Missing like `find_item`."""
-    for number, one in enumerate(queue.items, start=1):
-        if one.place == place:
-            return number, one
-    raise Missing(_AGREED)
-
-
-_AGREED = (
-    "The raters do not differ here any more: somebody submitted again, or their work was taken "
-    "out. The queue shows what is in dispute now."
-)
+def lies_at(item: Item, place: Place) -> bool:
+    """Tell whether an item is the one at a place."""
+    here = (place.recording, place.start_us, place.end_us)
+    return (item.recording, item.start_us, item.end_us) == here
 
 
 def _store(

@@ -7,17 +7,19 @@ sweep over the boundaries. The order is that of `annotation.agreement.adjudicati
 
 from __future__ import annotations
 
+import threading
+import time
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
-from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
 import numpy as np
 import numpy.typing as npt
 from django.db.models import Count, Max, QuerySet
+from django.utils import timezone
 
 from annotation.agreement import (
     DawidSkene,
@@ -88,12 +90,14 @@ class Disputes:
     """A topic's disputes in the queue's order, and how they were ordered.
 
     `short` counts intervals that are shorter than any segment may be; they are left to the vote.
+    `at` is when it was worked out.
     """
 
     method: str
     items: tuple[Item, ...]
     short: int
     recordings: int
+    at: datetime = field(default_factory=timezone.now)
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,12 +178,32 @@ def who_left(study: Study) -> frozenset[UUID]:
 def disputes(*, study: Study, codebook: CodebookVersion, topic: Topic) -> Disputes:
     """Give what raters disagree about, most valuable to decide first.
 
-    Worked out once for each state of the stored work and kept in this process, so that pages of a
-    large study turn quickly; nothing per frame is made. Those who left are the caller's to leave
-    out: they may leave at any moment.
+    Worked out once for each state of the stored work and kept in this process. Where that takes
+    long, in a large study whose raters are still at work, the order may be a few minutes old:
+    `Disputes.at` says so, and `items_at` gives a recording's own items as they are now. Nothing
+    per frame is made. Those who left are the caller's to leave out: they may leave at any moment.
     """
     arms = arms_of(study)
-    return _disputes(study.pk, codebook.pk, topic, arms, _state(study, codebook, topic.pass_id))
+    key = (study.pk, codebook.pk, topic.key, arms)
+    state, now = _state(study, codebook, topic.pass_id), time.monotonic()
+    kept = _kept.get(key)
+    if kept is not None:
+        patience = PATIENCE * kept.took if kept.took > SLOW_SECONDS else 0.0
+        if kept.state == state or now - kept.since < patience:
+            return kept.found
+    found = _found(study, codebook, topic, arms)
+    with _keeping:
+        _kept[key] = _Kept(state, time.monotonic(), time.monotonic() - now, found)
+        while len(_kept) > KEPT:
+            del _kept[next(iter(_kept))]
+    return found
+
+
+def items_at(
+    *, study: Study, codebook: CodebookVersion, topic: Topic, recording: UUID
+) -> tuple[Item, ...]:
+    """Give what raters disagree about in one recording at this moment, by their votes."""
+    return _found(study, codebook, topic, arms_of(study), recording).items
 
 
 def looked_at(
@@ -209,16 +233,40 @@ def _state(study: Study, codebook: CodebookVersion, pass_id: str) -> State:
     return found["n"], found["newest"], accepted
 
 
-@lru_cache(maxsize=24)
-def _disputes(
-    study_id: UUID, codebook_id: UUID, topic: Topic, arms: tuple[str, ...], state: State
+SLOW_SECONDS, PATIENCE, KEPT = 1.0, 30.0, 24
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    state: State
+    since: float
+    took: float
+    found: Disputes
+
+
+_kept: dict[tuple[UUID, UUID, str, tuple[str, ...]], _Kept] = {}
+_keeping = threading.Lock()
+
+
+def _found(
+    study: Study,
+    codebook: CodebookVersion,
+    topic: Topic,
+    arms: tuple[str, ...],
+    recording: UUID | None = None,
 ) -> Disputes:
-    study = Study.objects.get(pk=study_id)
-    codebook = CodebookVersion.objects.get(pk=codebook_id)
-    chosen = standing_work(study=study, codebook=codebook, pass_id=topic.pass_id, arms=arms)
+    chosen = standing_work(
+        study=study, codebook=codebook, pass_id=topic.pass_id, arms=arms, recording=recording
+    )
     works = {work.annotation: work for work in _works(chosen)}
+    within: dict[str, Any] = {
+        "annotation__assignment__batch__study": study,
+        "annotation__assignment__batch__pass_id": topic.pass_id,
+    }
+    if recording is not None:
+        within["annotation__assignment__recording"] = recording
     find = _of_segments if topic.unit == "segment" else _of_clips
-    return find(topic, works, chosen)
+    return find(topic, works, within)
 
 
 def _works(chosen: QuerySet[Annotation]) -> Iterator[Work]:
@@ -241,8 +289,8 @@ def _works(chosen: QuerySet[Annotation]) -> Iterator[Work]:
 # Clips
 
 
-def _of_clips(topic: Topic, works: Mapping[UUID, Work], chosen: QuerySet[Annotation]) -> Disputes:
-    ratings = _ratings(topic, works, chosen)
+def _of_clips(topic: Topic, works: Mapping[UUID, Work], within: Mapping[str, Any]) -> Disputes:
+    ratings = _ratings(topic, works, within)
     counts = ratings.counts()
     model = _model(ratings)
     shares, said = _shares(ratings, model)
@@ -280,9 +328,9 @@ def _of_clips(topic: Topic, works: Mapping[UUID, Work], chosen: QuerySet[Annotat
     return Disputes(method, tuple(items), short=0, recordings=len(rosters))
 
 
-def _ratings(topic: Topic, works: Mapping[UUID, Work], chosen: QuerySet[Annotation]) -> Ratings:
+def _ratings(topic: Topic, works: Mapping[UUID, Work], within: Mapping[str, Any]) -> Ratings:
     """Who answered what; a question of several answers that was left empty says no to each."""
-    rows = ClipLabel.objects.filter(annotation__in=chosen.values("pk"), scale=topic.source)
+    rows = ClipLabel.objects.filter(**within, scale=topic.source)
     given: dict[UUID, set[str]] = defaultdict(set)
     for annotation, value in rows.values_list("annotation", "value").iterator(chunk_size=_BATCH):
         given[annotation].add(value)
@@ -338,11 +386,9 @@ def _by_unit(
 # Segments
 
 
-def _of_segments(
-    topic: Topic, works: Mapping[UUID, Work], chosen: QuerySet[Annotation]
-) -> Disputes:
+def _of_segments(topic: Topic, works: Mapping[UUID, Work], within: Mapping[str, Any]) -> Disputes:
     of_recording, rosters = _by_recording(works), _rosters(works)
-    everything = disputed_segments(_marked(topic, works, chosen), topic.source)
+    everything = disputed_segments(_marked(topic, works, within), topic.source)
     long = [one for one in everything if one.seconds * 1e6 >= topic.shortest_us]
     # Each interval is a unit of its own, because each has a cost of its own.
     found = [replace(one, unit=(one.unit, one.start_us or 0)) for one in long]
@@ -372,8 +418,8 @@ def _of_segments(
     return Disputes(BY_TIME, tuple(items), short=short, recordings=len(rosters))
 
 
-def _marked(topic: Topic, works: Mapping[UUID, Work], chosen: QuerySet[Annotation]) -> Segments:
-    rows = Segment.objects.filter(annotation__in=chosen.values("pk"), label=topic.source)
+def _marked(topic: Topic, works: Mapping[UUID, Work], within: Mapping[str, Any]) -> Segments:
+    rows = Segment.objects.filter(**within, label=topic.source)
     columns = rows.values_list("annotation", "start_us", "end_us")
     marks = [
         (works[annotation], start, end)

@@ -345,6 +345,28 @@ def test_a_changed_interval_is_a_new_item_whose_old_decision_is_out_of_date(room
     assert room.decide(one, "absent", seen=None).supersedes is None
 
 
+def test_the_order_of_a_large_study_may_be_a_little_old_but_never_a_decision(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(disputes, "SLOW_SECONDS", -1.0)  # as if it had taken long
+    monkeypatch.setattr(disputes, "PATIENCE", 1e6)
+    first, *_ = room.answer(room.recording(), "yes", "no", "yes")
+    (one,) = room.queue().items
+    AnnotationFactory(assignment=first.assignment, clip_labels={"present": "no"})
+    room.answer(room.recording(), "yes", "no", "yes")
+    (old,) = room.queue().items
+    assert old == one
+    with pytest.raises(Conflict, match="A rater submitted this recording again"):
+        room.decide(one, "no")
+    now = disputes.looked_at(
+        study=room.study, codebook=room.codebook, topic=room.queue().topic,
+        recording=one.item.recording,
+    )  # fmt: skip
+    room.decide(one, "no", looked_at=digest_of(now))
+    (late,) = room.queue().items
+    assert late.standing == "out_of_date", "it says so until the order is worked out again"
+
+
 def test_who_decides_on_what_changed_meanwhile_is_told(room: Room):
     first, *_ = room.answer(room.recording(), "yes", "no", "yes")
     (one,) = room.queue().items

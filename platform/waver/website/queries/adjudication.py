@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from uuid import UUID
 
@@ -55,13 +55,13 @@ class QueuePage:
     topics: list[Topic]
     queue: Queue | None
     standing: str
-    page: Page[QueueItem] | None
+    page: Page[Item] | None
     lines: list[Line]
 
     @property
     def total(self) -> int:
         """All items in dispute."""
-        return len(self.queue.items) if self.queue else 0
+        return len(self.queue.found) if self.queue else 0
 
     @property
     def done(self) -> int:
@@ -84,11 +84,19 @@ def queue_page(
         return QueuePage([], None, standing, None, [])
     keys = [topic.key for topic in topics]
     found = service.queue(study=study, topic_key=topic_key if topic_key in keys else keys[0])
-    wanted = [one for one in found.items if _fits(one, standing)]
+    wanted = [item for item in found.found if _fits(found.standing(item), standing)]
     page = Paginator(wanted, PAGE_SIZE).get_page(number)
     mine = service.rated_by(study, who)
-    places = {one.place: n for n, one in enumerate(found.items, start=1)}
-    lines = [_line(found.topic, one, places[one.place], mine) for one in page.object_list]
+    shown = {(item.recording, item.start_us) for item in page.object_list}
+    numbers = {
+        (item.recording, item.start_us): n
+        for n, item in enumerate(found.found, start=1)
+        if (item.recording, item.start_us) in shown
+    }
+    lines = [
+        _line(found.topic, found.with_decision(item), numbers[item.recording, item.start_us], mine)
+        for item in page.object_list
+    ]
     return QueuePage(topics, found, standing, page, lines)
 
 
@@ -99,22 +107,19 @@ def next_of(study: Study, who: User, topic_key: str, *, after: Place | None = No
     """
     found = service.queue(study=study, topic_key=topic_key)
     mine = service.rated_by(study, who)
-    behind = False
-    first = None
-    for one in found.items:
-        is_open = one.standing != "decided" and one.item.recording not in mine
-        if is_open and one.place != after:
-            if behind or after is None:
-                return one.place.key
-            first = first or one.place.key
-        behind = behind or one.place == after
-    return first
+    behind, first = after is None, None
+    for item in found.found:
+        if after is not None and service.lies_at(item, after):
+            behind = True
+        elif item.recording not in mine and found.standing(item) != "decided":
+            if behind:
+                return service.place_of(found.topic, item).key
+            first = first or item
+    return service.place_of(found.topic, first).key if first else None
 
 
-def _fits(one: QueueItem, standing: str) -> bool:
-    if standing == ALL:
-        return True
-    return (one.standing == "decided") == (standing == DECIDED)
+def _fits(stands: str, wanted: str) -> bool:
+    return wanted == ALL or (stands == "decided") == (wanted == DECIDED)
 
 
 def _line(topic: Topic, one: QueueItem, number: int, mine: frozenset[UUID]) -> Line:
@@ -248,7 +253,12 @@ def item_page(study: Study, place: Place, recording: Recording) -> ItemPage:
     """Read an item's page. Raises Missing when the raters do not differ there (any more)."""
     codebook, topic = service.find_topic(study, place.topic_key)
     found = service.queue(study=study, topic_key=topic.key)
-    number, one = service.position(found, place)
+    number, queued = next(
+        ((n, it) for n, it in enumerate(found.found, start=1) if service.lies_at(it, place)),
+        (0, None),
+    )
+    item = service.find_item(study, codebook, topic, place)
+    one = found.with_decision(replace(item, model_value=queued.model_value if queued else ""))
     duration = recording.duration_us or 0
     start = max(0, (place.start_us or 0) - CONTEXT_US) if place.start_us is not None else 0
     end = min(duration, place.end_us + CONTEXT_US) if place.end_us is not None else duration
@@ -261,8 +271,8 @@ def item_page(study: Study, place: Place, recording: Recording) -> ItemPage:
         standing=one.standing,
         decision=one.decision,
         number=number,
-        total=len(found.items),
-        left=len(found.items) - found.counts["decided"],
+        total=len(found.found),
+        left=len(found.found) - found.counts["decided"],
         lanes=_lanes(topic, codebook, place, rows, (start, end)),
         history=_history(topic, place, codebook, one),
         has_video=recording.assets.filter(kind=Asset.Kind.PROXY).exists()
