@@ -59,6 +59,8 @@ EXPECTED: dict[str, tuple[Arguments, str, dict[str, int]]] = {
     "health": (lambda m: {}, "get", EVERYBODY),
     "status": (lambda m: {}, "get", dict.fromkeys(ROLES, NO) | answers(administrator=OK)),
     "queue": (lambda m: {}, "get", OWN_QUEUE),
+    # The one batch is real work, whose answers nobody is shown (404).
+    "training": (lambda m: {"batch_id": m.batch.pk}, "get", OWN_QUEUE | {"annotator": GONE}),
     "instructions": (lambda m: {"batch_id": m.batch.pk}, "get", OWN_QUEUE),
     # All clips of the one batch are labelled: its rater is told so (409).
     "label-start": (lambda m: {"batch_id": m.batch.pk}, "post", OWN_QUEUE | {"annotator": 409}),
@@ -83,6 +85,9 @@ EXPECTED: dict[str, tuple[Arguments, str, dict[str, int]]] = {
     "recording-elan": (of_recording, "get", RESEARCH),
     "recording-accept": (of_recording, "post", RESEARCH | {"researcher": 409, "lead": 409}),
     "batches": (lambda m: STUDY, "get", RESEARCH),
+    "design": (lambda m: STUDY, "get", RESEARCH),
+    # No rater is named (400).
+    "batch-give-away": (lambda m: STUDY, "post", RESEARCH | {"researcher": 400, "lead": 400}),
     # It is open already, so there is nothing to send again (409).
     "batch-again": (
         lambda m: {**STUDY, "batch_id": m.batch.pk},

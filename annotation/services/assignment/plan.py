@@ -46,6 +46,11 @@ class Load:
     gold: int
     repeats: int
 
+    @property
+    def all(self) -> int:
+        """Give the number of all tasks."""
+        return self.work + self.gold + self.repeats
+
 
 @dataclass(frozen=True)
 class Plan:

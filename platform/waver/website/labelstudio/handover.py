@@ -12,8 +12,9 @@ from django.shortcuts import render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST
 
-from annotation.models import Assignment, Batch, RemoteTask
+from annotation.models import Batch, RemoteTask
 from annotation.services import care, stays
+from annotation.services.assignment.people import GONE
 from waver.core.errors import Missing
 from waver.website.access import annotator_page, person
 from waver.website.views.raters import notice_first
@@ -65,7 +66,7 @@ def _task_of(assignment_id: str, batch: Batch, user_id: UUID) -> int:
         raise Missing("There is no such recording in your queue.") from error
     task = RemoteTask.objects.filter(
         assignment_id=key, assignment__batch=batch, assignment__rater_id=user_id
-    ).exclude(assignment__state=Assignment.State.WITHDRAWN)
+    ).exclude(assignment__state__in=GONE)
     found = task.values_list("remote_id", flat=True).first()
     if found is None:
         raise Missing("This recording is not in your queue any more. Go on with another one.")

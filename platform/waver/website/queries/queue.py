@@ -9,12 +9,15 @@ from django.db.models import QuerySet
 
 from annotation.codebooks.loader import load
 from annotation.codebooks.model import Codebook, Pass
-from annotation.models import Assignment, Batch
+from annotation.models import Assignment, Batch, Qualification
+from annotation.services import opening
+from annotation.services.assignment.people import GONE
 from waver.accounts.models import User
 from waver.core.errors import Missing
 from waver.studies.models import Membership
 
 DONE = (Assignment.State.SUBMITTED,)
+_ORDER = (Batch.Kind.TRAINING, Batch.Kind.QUALIFICATION, Batch.Kind.WORK)
 WAITING = (Assignment.State.SENT, Assignment.State.RETURNED)
 
 
@@ -36,6 +39,8 @@ class QueueLine:
     done: int = 0
     waiting: int = 0
     returned: list[Returned] = field(default_factory=list)
+    refusal: str = ""  # why it may not be started now, in a sentence
+    result: str = ""  # how the qualification went, in a sentence
 
     @property
     def share(self) -> float:
@@ -45,6 +50,11 @@ class QueueLine:
     @property
     def can_start(self) -> bool:
         """Tell whether there is a clip to label now."""
+        return self.has_work and not self.refusal
+
+    @property
+    def has_work(self) -> bool:
+        """Tell whether a clip waits, though it may not be its turn yet."""
         return self.batch.state == Batch.State.OPEN and self.waiting > 0
 
     @property
@@ -54,10 +64,10 @@ class QueueLine:
 
 
 def queue(user: User) -> list[QueueLine]:
-    """Give a rater's batches, those with work first, in two queries."""
+    """Give a rater's batches: those that can be started first, then training before real work."""
     rows = (
         Assignment.objects.filter(rater=user, batch__study__in=_studies(user))
-        .exclude(state__in=(Assignment.State.WITHDRAWN, Assignment.State.PLANNED))
+        .exclude(state__in=(*GONE, Assignment.State.PLANNED))
         .select_related("batch__study", "batch__codebook")
         .order_by("batch__created_at", "order")
     )
@@ -69,7 +79,29 @@ def queue(user: User) -> list[QueueLine]:
         line.waiting += row.state in WAITING
         if row.state == Assignment.State.RETURNED:
             line.returned.append(Returned(position, row.pk, row.return_reason))
-    return sorted(lines.values(), key=lambda line: not line.can_start)
+    for line in lines.values():
+        line.refusal = opening.refusal(user, line.batch) if line.has_work else ""
+        line.result = _result(user, line)
+    return sorted(
+        lines.values(),
+        key=lambda line: (
+            not line.can_start,
+            not line.has_work,
+            _ORDER.index(Batch.Kind(line.batch.kind)),
+        ),
+    )
+
+
+def _result(user: User, line: QueueLine) -> str:
+    if line.batch.kind != Batch.Kind.QUALIFICATION:
+        return ""
+    row = Qualification.objects.filter(profile__user=user, batch=line.batch).first()
+    if row is None:
+        return ""
+    return (
+        f"{row.agreed:.0%} of your {row.n} labels equal the known answers; {row.minimum:.0%} are "
+        f"needed. {'You have passed.' if row.passed else 'That is not enough yet.'}"
+    )
 
 
 def _studies(user: User) -> QuerySet[Membership, UUID]:

@@ -184,7 +184,7 @@ def batch_lines(study: Study) -> list[BatchLine]:
         .annotate(
             raters=Count("assignments__rater", distinct=True),
             recordings=Count("assignments__recording", distinct=True),
-            total=Count("assignments"),
+            total=Count("assignments", filter=~Q(assignments__state=state.TAKEN_BACK)),
             submitted=only(state.SUBMITTED),
             returned=only(state.RETURNED),
             withdrawn=only(state.WITHDRAWN),

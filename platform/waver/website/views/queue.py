@@ -16,6 +16,7 @@ from annotation.services import care
 from waver.website.access import annotator_page, person
 from waver.website.middleware import is_fragment
 from waver.website.queries import queue as queries
+from waver.website.queries import training
 
 P = ParamSpec("P")
 View = Callable[Concatenate[HttpRequest, P], HttpResponseBase]
@@ -41,7 +42,7 @@ def queue(request: HttpRequest) -> HttpResponse:
     template = "website/_queue.html" if is_fragment(request) else "website/queue.html"
     user = person(request)
     lines = queries.queue(user)
-    studies = {line.batch.study for line in lines if line.can_start}
+    studies = {line.batch.study for line in lines if line.has_work}
     unread = {study.pk for study in studies if not care.has_read(user, study)}
     return render(request, template, {"lines": lines, "unread": unread})
 
@@ -53,3 +54,10 @@ def instructions(request: HttpRequest, batch_id: UUID) -> HttpResponse:
     page = queries.instructions(person(request), batch_id)
     unread = not care.has_read(person(request), page.line.batch.study)
     return render(request, "website/instructions.html", {"page": page, "unread": unread})
+
+
+@annotator_page
+def training_answers(request: HttpRequest, batch_id: UUID) -> HttpResponse:
+    """Show a rater the known answers of their training, each after they have given theirs."""
+    page = training.training(person(request), batch_id)
+    return render(request, "website/training.html", {"page": page})
