@@ -118,7 +118,7 @@ class Segments:
         end_us: Iterable[int],
         label: Iterable[str],
         *,
-        roster: Mapping[Hashable, Iterable[Hashable]] | Iterable[tuple[Hashable, Hashable]],
+        roster: Mapping[Hashable, Iterable[Hashable]] | Iterable[Hashable],
         durations: Mapping[Hashable, int],
         tick_us: int,
         labels: Iterable[str] | None = None,
@@ -127,7 +127,8 @@ class Segments:
         """Segments from parallel columns, one entry per marked span.
 
         roster:    recording -> raters who submitted it, also those who marked nothing; or pairs
-                   (recording, rater).
+                   (recording, rater); or the raters, if all of them submitted every recording
+                   of `durations`.
         durations: recording -> length in microseconds.
         tick_us:   the unit of time that counts as one unit of observation. It belongs to the
                    result: store it beside every figure.
@@ -139,7 +140,7 @@ class Segments:
         """
         if int(tick_us) != tick_us or tick_us < 1:
             raise ValueError(f"A tick lasts whole microseconds, at least one, not {tick_us}.")
-        by_recording = _roster(roster)
+        by_recording = _roster(roster, durations)
         names = tuple(by_recording)
         raters = tuple(dict.fromkeys(who for name in names for who in by_recording[name]))
         rater_at = {name: index for index, name in enumerate(raters)}
@@ -366,14 +367,19 @@ class _Rows:
 
 
 def _roster(
-    roster: Mapping[Hashable, Iterable[Hashable]] | Iterable[tuple[Hashable, Hashable]],
+    roster: Mapping[Hashable, Iterable[Hashable]] | Iterable[Hashable],
+    recordings: Iterable[Hashable],
 ) -> dict[Hashable, tuple[Hashable, ...]]:
     if isinstance(roster, Mapping):
         return {name: tuple(raters) for name, raters in roster.items()}
+    entries = list(roster)
     found: dict[Hashable, dict[Hashable, None]] = {}
-    for recording, rater in roster:
-        found.setdefault(recording, {})[rater] = None
-    return {name: tuple(raters) for name, raters in found.items()}
+    pairs = [entry for entry in entries if isinstance(entry, tuple | list) and len(entry) == 2]
+    if entries and len(pairs) == len(entries):
+        for recording, rater in pairs:
+            found.setdefault(recording, {})[rater] = None
+        return {name: tuple(raters) for name, raters in found.items()}
+    return {name: tuple(dict.fromkeys(entries)) for name in recordings}
 
 
 def _durations(durations: Mapping[Hashable, int], names: tuple[Hashable, ...]) -> Int64:

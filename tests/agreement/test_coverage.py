@@ -7,7 +7,7 @@ how hard it is to see, and whoever errs does so for a whole stretch, not for sin
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -87,7 +87,7 @@ def alpha(stats: SufficientStatistics) -> float:
 
 
 def test_intervals_by_participants_cover_and_those_by_frames_do_not(
-    record_property: pytest.RecordProperty,
+    record_testsuite_property: Callable[[str, object], None],
 ) -> None:
     truth = alpha(study((0, 0), 40_000).by_participant())
     studies = 400
@@ -106,7 +106,7 @@ def test_intervals_by_participants_cover_and_those_by_frames_do_not(
         held["frames"] += naive.low <= truth <= naive.high
     share = {name: count / studies for name, count in held.items()}
     for name, value in share.items():
-        record_property(name, value)
+        record_testsuite_property(f"coverage by {name}", value)
     for method in METHODS:
         assert 0.90 <= share[method] <= 0.98, share
     assert share["frames"] < 0.30, share
