@@ -306,7 +306,9 @@ def test_a_waived_label_is_released_and_stamped(made):
     assert {row["verdict"] for row in rows} == {"waived"}
     assert {r["value"] for r in _table(folder, "clip_labels")} >= {"1", "2", "3", "present"}
     assert "WAIVED. video/certainty did not pass" in (folder / "README.md").read_text()
-    assert json.loads((folder / "receipt.json").read_text())["release"]["waivers"]["video/certainty"]
+    assert json.loads((folder / "receipt.json").read_text())["release"]["waivers"][
+        "video/certainty"
+    ]
     answers = yaml.safe_load((folder / "bah/video_annotation_transcript.yaml").read_text())
     assert all(
         entry["certainty_ah"] is None or entry["certainty_ah"][0] in (1, 2, 3)

@@ -119,11 +119,12 @@ def label(
     with_certainty_noise: bool = True,
     with_cues: bool = True,
     kind: str = Batch.Kind.WORK,
+    name: str = "ah",
     **of_assignment: object,
 ) -> None:
     """Let every rater submit both passes: the truth, with seeded slips.
 
-    `kind` is the batches', `of_assignment` sets fields of the assignments.
+    `kind` is the batches', `name` the label that is marked, `of_assignment` sets fields of the assignments.
 
     `errors` is the chance of a wrong clip label and of a missed or invented segment. The certainty
     is noise unless told otherwise, so that one label is bound to fail.
@@ -140,7 +141,7 @@ def label(
                 there = bool(made.truth[recording]) != (chance.random() < errors)
                 if pass_id == "segments" and there:
                     span = _span(made.truth[recording], chance, jitter_us)
-                    segment = Segment(annotation=annotation, label="ah", certainty=2, **span)
+                    segment = Segment(annotation=annotation, label=name, certainty=2, **span)
                     spans.append(segment)
                     if with_cues:
                         cues.append(SegmentCue(segment=segment, modality="audio", cue="pause"))

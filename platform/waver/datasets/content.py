@@ -117,6 +117,11 @@ class Content:
         return self.gate_run.snapshot.study
 
     @property
+    def codebook_version(self) -> UUID:
+        """The codebook version whose words the release uses."""
+        return UUID(str(self.gate_run.snapshot.codebook_id))
+
+    @property
     def name(self) -> str:
         """The release's name, and that of its folder."""
         return f"{self.study.code}-{self.version}-{self.purpose.value}"

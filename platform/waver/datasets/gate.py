@@ -82,9 +82,10 @@ def evaluate(*, snapshot: Snapshot, policy: GatePolicy, actor: str) -> GateRun:
     A policy that asks for less than one used before in this study, or looks that are used up,
     make labels UNDETERMINED; nothing but a waiver lets them out then.
 
-    Raises Conflict when participants withdrew since the snapshot was frozen or somebody else
-    looked at the same moment, IntegrityProblem when the snapshot was tampered with, BadInput when
-    the policy names a label that the codebook does not have.
+    Raises Conflict when participants withdrew since the snapshot was frozen, a later codebook
+    version took the place of the snapshot's, or somebody else looked at the same moment,
+    IntegrityProblem when the snapshot was tampered with, BadInput when the policy names a label
+    that the codebook does not have.
     """
     known = snapshot.gate_runs.filter(policy=policy).first()
     if known is not None:
@@ -92,6 +93,7 @@ def evaluate(*, snapshot: Snapshot, policy: GatePolicy, actor: str) -> GateRun:
     if policy.study_id != snapshot.study_id:
         raise BadInput("The policy belongs to another study. Install it for this study first.")
     rules = read(policy.text)
+    require_newest(snapshot)
     labels = named_labels(read_codebook(snapshot.codebook.text), rules)
     snapshots.require_whole(snapshot)
     look = _look(snapshot, policy, rules)
@@ -99,6 +101,21 @@ def evaluate(*, snapshot: Snapshot, policy: GatePolicy, actor: str) -> GateRun:
     judged = verdicts.judge(assessments, rules, blocked=_blocked(look, rules))
     receipt = _receipt(snapshot, policy, rules, look, assessments, judged, actor)
     return _store(snapshot, policy, look, receipt, assessments, actor)
+
+
+def require_newest(snapshot: Snapshot) -> None:
+    """Make sure that no later codebook version has reopened the gate.
+
+    Raises Conflict when there is one: what labels mean has changed, so that a verdict on the
+    earlier meaning lets nothing new out.
+    """
+    newest = snapshots.newest_of(snapshot.codebook)
+    if newest.pk != snapshot.codebook_id:
+        raise Conflict(
+            f"Snapshot {snapshot.number} is in terms of {snapshot.codebook}, and {newest} has "
+            "taken its place: that reopens the gate. Freeze a new snapshot, which carries the "
+            "earlier work over, and let the gate look at it. Releases that exist stay as they are."
+        )
 
 
 def waive(

@@ -10,16 +10,17 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Collection, Hashable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from uuid import UUID
 
 import numpy as np
 
 from annotation.agreement import Ratings, Runs, Segments, SufficientStatistics, sufficient
-from annotation.models import ClipLabel, Segment
+from annotation.models import CodebookVersion
 from waver.consent.models import Participant
 from waver.core.errors import Missing
+from waver.datasets import answers
 from waver.datasets.labels import NO, YES, Label
 from waver.datasets.models import Snapshot, Statistic
 from waver.datasets.snapshots import Item, items_of
@@ -108,6 +109,8 @@ def measure(
     positive: str | None = None,
     arms: Iterable[str] = BLIND,
     sample_only: bool = False,
+    codebook: CodebookVersion | None = None,
+    only: Collection[UUID] | None = None,
 ) -> Measured:
     """Gather one label of a snapshot.
 
@@ -115,9 +118,13 @@ def measure(
     prevalence is wanted (for segments always the label itself). `arms` asks about labels of other
     arms, for comparing them; the gate judges the blind arm. With `sample_only`, as the gate asks,
     only recordings count that were drawn to be coded by several raters, each weighted with the
-    inverse of its probability; without, all do, unweighted.
+    inverse of its probability; without, all do, unweighted. `codebook` is the version that `label`
+    is from, if it is a later one than the snapshot's; `only` names the annotations to look at.
     """
-    everything = _submissions(snapshot, label, frozenset(arms))
+    terms = snapshot.codebook if codebook is None else codebook
+    everything = _submissions(snapshot, label, frozenset(arms), terms)
+    if only is not None:
+        everything = {key: item for key, item in everything.items() if key in only}
     sample = _sample(everything)
     submissions, weight = everything, None
     if sample_only:
@@ -134,13 +141,13 @@ def measure(
     if label.data == "segments":
         if tick_us is None:
             raise ValueError("Segments need a tick, the unit of time that counts as one unit.")
-        segments = _segments(label, submissions, fixed, participant_of, tick_us)
+        segments = _segments(label, submissions, fixed, participant_of, tick_us, terms.pk)
         data = segments.on_grid().runs(label.source)
         if weight is not None:
             data = data.weighted(dict(weight.items()))
         wanted: str | None = label.source
     else:
-        data = _ratings(label, submissions, weight)
+        data = _ratings(label, submissions, weight, terms.pk)
         wanted = YES if label.answer else positive
     return Measured(
         label=label,
@@ -204,10 +211,12 @@ def statistic_name(label: Label, tick_us: int | None) -> str:
     return label.key if tick_us is None else f"{label.key}@{tick_us}"
 
 
-def _submissions(snapshot: Snapshot, label: Label, arms: frozenset[str]) -> dict[UUID, Item]:
+def _submissions(
+    snapshot: Snapshot, label: Label, arms: frozenset[str], terms: CodebookVersion
+) -> dict[UUID, Item]:
     """The annotation that counts, per recording and rater; keyed by the annotation."""
     first: dict[tuple[UUID, UUID], Item] = {}
-    for item in items_of(snapshot, pass_id=label.pass_id):
+    for item in items_of(snapshot, pass_id=label.pass_id, codebook=terms):
         if item.arm in arms and item.repeat == 0:
             first.setdefault((item.recording, item.rater), item)
     return {item.annotation: item for item in first.values()}
@@ -232,6 +241,7 @@ def _segments(
     roster: dict[str, tuple[str, ...]],
     participant_of: dict[str, str],
     tick_us: int,
+    terms: UUID,
 ) -> Segments:
     durations: dict[Hashable, int] = {
         str(pk): duration or 0  # `from_rows` says which recording has no length
@@ -239,12 +249,8 @@ def _segments(
     }
     submitted: dict[Hashable, Iterable[Hashable]] = dict(roster.items())
     found = [
-        (submissions[annotation], start, end)
-        for annotation, start, end in Segment.objects.filter(
-            annotation__in=list(submissions), label=label.source
-        )
-        .order_by("annotation", "start_us")
-        .values_list("annotation", "start_us", "end_us")
+        (submissions[one.annotation], one.start_us, one.end_us)
+        for one in answers.marked(list(submissions.values()), terms, [label.source])
     ]
     return Segments.from_rows(
         [str(item.recording) for item, _, _ in found],
@@ -261,16 +267,14 @@ def _segments(
 
 
 def _ratings(
-    label: Label, submissions: dict[UUID, Item], weight: Mapping[str, float] | None
+    label: Label, submissions: dict[UUID, Item], weight: Mapping[str, float] | None, terms: UUID
 ) -> Ratings:
     given: dict[UUID, list[str]] = defaultdict(list)
-    for annotation, value, confidence in ClipLabel.objects.filter(
-        annotation__in=list(submissions), scale=label.source
-    ).values_list("annotation", "value", "confidence"):
+    for one in answers.answered(list(submissions.values()), terms, [label.source]):
         if not label.is_certainty:
-            given[annotation].append(value)
-        elif confidence is not None:
-            given[annotation].append(_number(confidence))
+            given[one.annotation].append(one.value)
+        elif one.confidence is not None:
+            given[one.annotation].append(_number(one.confidence))
     rows = [(item, _value(label, given[item.annotation])) for item in submissions.values()]
     return Ratings.from_long(
         [str(item.recording) for item, _ in rows],

@@ -68,7 +68,8 @@ def check(*, gate_run: GateRun, version: str, purpose: str) -> Purpose:
     """Make sure that this release may be built at all.
 
     Raises BadInput for an odd version or purpose, Conflict when the gate let nothing out, when
-    participants withdrew since, or when the version exists with other contents.
+    participants withdrew since, when a later codebook version reopened it, or when the version
+    exists with other contents.
     """
     if purpose not in PURPOSES:
         raise BadInput(
@@ -83,6 +84,8 @@ def check(*, gate_run: GateRun, version: str, purpose: str) -> Purpose:
             f"Version {version} for “{Purpose(purpose).label}” exists already and never changes. "
             "Choose the next version."
         )
+    if not _rows(gate_run, version, purpose).exists():
+        gate.require_newest(gate_run.snapshot)
     whole = gate.standing_of_run(gate_run)
     if whole not in gate.RELEASABLE:
         raise Conflict(f"The gate lets nothing out: {gate_run.sentence}")

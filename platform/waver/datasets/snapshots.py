@@ -15,6 +15,7 @@ from annotation.models import Annotation, Assignment, Batch, CodebookVersion
 from waver.consent.models import ConsentState, Participant, Purpose
 from waver.core import audit
 from waver.core.errors import Conflict, IntegrityProblem
+from waver.datasets import answers
 from waver.datasets.models import Snapshot
 from waver.studies.models import Study
 
@@ -25,8 +26,10 @@ _BATCH = 2000
 class Item:
     """One annotation in a snapshot: whose work, on what, in which arm. The hash covers it all.
 
-    `sampled` tells whether the recording was drawn to be coded by several raters, `probability`
-    how probable that was; agreement is weighted with its inverse.
+    `pass_id` is what the snapshot's codebook version calls the pass, `stored_pass` what the
+    version called it that the work was done with. `sampled` tells whether the recording was drawn
+    to be coded by several raters, `probability` how probable that was; agreement is weighted with
+    its inverse.
     """
 
     annotation: UUID
@@ -37,15 +40,22 @@ class Item:
     pass_id: str
     arm: str
     repeat: int
-    sampled: bool = True
-    probability: float = 1.0
+    codebook: UUID
+    stored_pass: str
+    sampled: bool
+    probability: float
 
-    def hashed(self) -> list[str]:
-        """What the snapshot's hash covers; a draw is named only where there was one."""
-        columns = [
+    def hashed(self, codebook: UUID) -> list[str]:
+        """What the snapshot's hash covers; a draw and an earlier version only where there is one.
+
+        `codebook` is the snapshot's version.
+        """
+        columns: list[object] = [
             self.annotation, self.raw_sha256, self.recording, self.participant, self.rater,
-            self.pass_id, self.arm, self.repeat,
+            self.stored_pass, self.arm, self.repeat,
         ]  # fmt: skip
+        if self.codebook != codebook:
+            columns.append(f"codebook {self.codebook}")
         if not self.sampled or self.probability != 1:
             columns += [self.sampled, repr(self.probability)]
         return [str(column) for column in columns]
@@ -56,14 +66,16 @@ def freeze(*, study: Study, actor: str) -> Snapshot:
 
     Only real work is frozen: nothing from training or qualification, no control whose answer is
     known, no repeat of a rater's own work. Both arms are; each item's arm is part of the hash. The
-    newest codebook version with accepted work counts; work under older versions stays where it is.
+    codebook's newest version counts. Work done with earlier ones comes along through the
+    migrations in between: what a migration leaves open stays out whole, because its rater has to
+    be asked again, and where a rater did the same recording with two versions, the later counts.
     If nothing changed since the last snapshot, that one is returned.
     Raises Conflict when there is no accepted annotation.
     """
     with transaction.atomic():
         Study.objects.select_for_update().get(pk=study.pk)
         codebook = _codebook(study)
-        items = list(_current_items(study, codebook)) if codebook else []
+        items = _current_items(study, codebook) if codebook else []
         if codebook is None or not items:
             raise Conflict(
                 f"There is nothing to freeze in “{study.title}”: no accepted annotation of a "
@@ -95,12 +107,18 @@ def freeze(*, study: Study, actor: str) -> Snapshot:
     return snapshot
 
 
-def items_of(snapshot: Snapshot, *, pass_id: str | None = None) -> Iterator[Item]:
-    """Give the snapshot's items, oldest annotation first; of one pass only, if named."""
-    rows = snapshot.annotations.all()
-    if pass_id is not None:
-        rows = rows.filter(assignment__batch__pass_id=pass_id)
-    return _items(rows)
+def items_of(
+    snapshot: Snapshot, *, pass_id: str | None = None, codebook: CodebookVersion | None = None
+) -> Iterator[Item]:
+    """Give the snapshot's items, oldest annotation first; of one pass only, if named.
+
+    Passes are named as the snapshot's codebook version names them, or as `codebook` does, a
+    later one.
+    """
+    terms = snapshot.codebook_id if codebook is None else codebook.pk
+    for item in answers.in_terms_of(_items(snapshot.annotations.all()), terms):
+        if pass_id in (None, item.pass_id):
+            yield item
 
 
 def require_whole(snapshot: Snapshot) -> None:
@@ -115,7 +133,7 @@ def require_whole(snapshot: Snapshot) -> None:
         .distinct()
         .count()
     )
-    items = list(items_of(snapshot))
+    items = list(_items(snapshot.annotations.all()))
     if gone or not items:
         raise Conflict(
             f"Participants have withdrawn since snapshot {snapshot.number} was frozen. Freeze a "
@@ -130,7 +148,8 @@ def require_whole(snapshot: Snapshot) -> None:
 
 
 def _codebook(study: Study) -> CodebookVersion | None:
-    return (
+    """The newest version of the codebook that was worked with last."""
+    found = (
         CodebookVersion.objects.filter(
             study=study,
             annotation__verdict=Annotation.Verdict.ACCEPTED,
@@ -139,9 +158,21 @@ def _codebook(study: Study) -> CodebookVersion | None:
         .order_by("-version", "-created_at")
         .first()
     )
+    return None if found is None else newest_of(found)
 
 
-def _current_items(study: Study, codebook: CodebookVersion) -> Iterator[Item]:
+def newest_of(codebook: CodebookVersion) -> CodebookVersion:
+    """Give the version that supersedes all others after this one; itself where none does."""
+    while (later := CodebookVersion.objects.filter(supersedes=codebook).first()) is not None:
+        codebook = later
+    return codebook
+
+
+def _current_items(study: Study, codebook: CodebookVersion) -> list[Item]:
+    versions, version = [codebook.pk], codebook
+    while version.supersedes is not None:
+        version = version.supersedes
+        versions.append(version.pk)
     standing = (
         Annotation.objects.filter(assignment__in=_real_work(study))
         .exclude(verdict=Annotation.Verdict.REJECTED)
@@ -150,9 +181,29 @@ def _current_items(study: Study, codebook: CodebookVersion) -> Iterator[Item]:
         .distinct("assignment_id")
     )
     rows = Annotation.objects.filter(
-        pk__in=standing.values("pk"), verdict=Annotation.Verdict.ACCEPTED, codebook=codebook
+        pk__in=standing.values("pk"), verdict=Annotation.Verdict.ACCEPTED, codebook__in=versions
     ).exclude(assignment__recording__take__participant__in=_left(study))
-    return _items(rows)
+    return _carried(list(_items(rows)), versions)
+
+
+def _carried(items: list[Item], versions: list[UUID]) -> list[Item]:
+    """Leave out what a migration leaves open, and what was done again with a later version.
+
+    `versions` begins with the version that counts, the one before it next.
+    """
+    named = list(answers.in_terms_of(items, versions[0]))
+    earlier = [item for item in named if item.codebook != versions[0]]
+    if not earlier:
+        return named
+    carried = answers.carry(
+        ((item.annotation, item.codebook, item.stored_pass) for item in earlier), versions[0]
+    )
+    kept: dict[tuple[UUID, UUID, str, str], Item] = {}
+    for item in sorted(named, key=lambda item: versions.index(item.codebook)):
+        if item.annotation not in carried or carried[item.annotation].complete:
+            kept.setdefault((item.recording, item.rater, item.pass_id, item.arm), item)
+    chosen = {item.annotation for item in kept.values()}
+    return [item for item in named if item.annotation in chosen or item.codebook == versions[0]]
 
 
 def _real_work(study: Study) -> QuerySet[Assignment]:
@@ -184,6 +235,8 @@ def _items(rows: QuerySet[Annotation]) -> Iterator[Item]:
         "assignment__batch__pass_id",
         "assignment__arm",
         "assignment__repeat",
+        "codebook",
+        "assignment__batch__pass_id",
         "assignment__in_reliability_sample",
         "assignment__inclusion_probability",
     )
@@ -198,5 +251,5 @@ def _digest(codebook: CodebookVersion, items: Iterable[Item]) -> str:
     total = hashlib.sha256()
     total.update(f"waver.snapshot/1 {codebook.sha256}\n".encode())
     for item in items:
-        total.update(json.dumps(item.hashed()).encode() + b"\n")
+        total.update(json.dumps(item.hashed(codebook.pk)).encode() + b"\n")
     return total.hexdigest()

@@ -21,11 +21,11 @@ from uuid import UUID
 import yaml
 
 from annotation.codebooks import Codebook
-from annotation.models import Segment, SegmentCue
 from waver.consent.models import ConsentState, Purpose
 from waver.core import storage
 from waver.core.clock import format_hms, frames_in
 from waver.core.errors import IntegrityProblem
+from waver.datasets import answers
 from waver.datasets.consensus import Decided
 from waver.datasets.content import Clip, Content
 from waver.datasets.draft import Draft
@@ -302,15 +302,11 @@ def _marks(content: Content) -> dict[UUID, list[_Mark]]:
         for item in content.submissions
         if item.pass_id == label.pass_id and item.arm in content.terms.arms
     }
-    cues: dict[UUID, set[tuple[str, str]]] = defaultdict(set)
-    chosen = Segment.objects.filter(annotation__in=list(items), label=label.source)
-    for row in SegmentCue.objects.filter(segment__in=chosen).iterator():
-        cues[row.segment_id].add((_STORED_AS.get(row.modality, row.modality), row.cue))
-    for segment in chosen.iterator():
-        item = items[segment.annotation_id]
-        noted = frozenset(cues[segment.pk])
-        mark = _Mark(item.rater, segment.start_us, segment.end_us, noted)
-        found[item.recording].append(mark)
+    version = content.codebook_version
+    for one in answers.marked(list(items.values()), version, [label.source], cues=True):
+        item = items[one.annotation]
+        noted = frozenset((_STORED_AS.get(name, name), cue) for name, cue in one.cues)
+        found[item.recording].append(_Mark(item.rater, one.start_us, one.end_us, noted))
     return found
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 from uuid import UUID
 
-from annotation.models import ClipLabel, Segment, SegmentCue
+from waver.datasets import answers
 from waver.datasets.consensus import rows_of
 from waver.datasets.content import Clip, Content
 from waver.datasets.draft import Draft
@@ -142,36 +142,29 @@ def _submissions(content: Content) -> Iterator[Row]:
 
 
 def _segments(content: Content) -> Iterator[Row]:
-    for item, code, segment in _released_segments(content):
+    for item, code, one in _released_segments(content):
         yield (
-            code, content.raters[item.rater], f"{item.pass_id}/{segment.label}",
-            segment.start_us, segment.end_us, segment.certainty, item.arm,
+            code, content.raters[item.rater], f"{item.pass_id}/{one.label}",
+            one.start_us, one.end_us, one.certainty, item.arm,
         )  # fmt: skip
 
 
 def _cues(content: Content) -> Iterator[Row]:
-    for batch in _batches(_released_segments(content)):
-        by_key = {segment.pk: (item, code, segment) for item, code, segment in batch}
-        cues = SegmentCue.objects.filter(segment__in=list(by_key)).order_by(
-            "segment", "modality", "cue"
-        )
-        for cue in cues:
-            item, code, segment = by_key[cue.segment_id]
-            yield (
-                code, content.raters[item.rater], segment.start_us, segment.end_us,
-                cue.modality, cue.cue,
-            )  # fmt: skip
+    for item, code, one in _released_segments(content, cues=True):
+        for modality, cue in one.cues:
+            yield code, content.raters[item.rater], one.start_us, one.end_us, modality, cue
 
 
 def _clip_labels(content: Content) -> Iterator[Row]:
     clips = _by_recording(content)
     wanted = [found.label for found in content.labels.values() if found.label.data == "clips"]
+    scales = {label.source for label in wanted}
     for batch in _batches(iter(content.submissions)):
         items = {item.annotation: item for item in batch}
-        rows = list(ClipLabel.objects.filter(annotation__in=list(items)).order_by("pk"))
+        rows = list(answers.answered(batch, content.codebook_version, scales))
         for label in wanted:
             for row in rows:
-                item = items[row.annotation_id]
+                item = items[row.annotation]
                 if row.scale != label.source or item.pass_id != label.pass_id:
                     continue
                 value = _stored_value(row, label.is_certainty)
@@ -324,7 +317,9 @@ def _by_recording(content: Content) -> dict[UUID, Clip]:
     return {clip.recording.pk: clip for clip in content.clips}
 
 
-def _released_segments(content: Content) -> Iterator[tuple[Item, str, Segment]]:
+def _released_segments(
+    content: Content, *, cues: bool = False
+) -> Iterator[tuple[Item, str, answers.Marked]]:
     """Every rater's segments of released labels, with the recording's name."""
     clips = _by_recording(content)
     by_pass: dict[str, list[str]] = {}
@@ -335,13 +330,12 @@ def _released_segments(content: Content) -> Iterator[tuple[Item, str, Segment]]:
         chosen = (item for item in content.submissions if item.pass_id == pass_id)
         for batch in _batches(chosen):
             items = {item.annotation: item for item in batch}
-            rows = Segment.objects.filter(annotation__in=list(items), label__in=wanted)
-            for segment in rows.order_by("annotation", "start_us", "pk"):
-                item = items[segment.annotation_id]
-                yield item, clips[item.recording].code, segment
+            for one in answers.marked(batch, content.codebook_version, wanted, cues=cues):
+                item = items[one.annotation]
+                yield item, clips[item.recording].code, one
 
 
-def _stored_value(row: ClipLabel, is_certainty: bool) -> str | None:
+def _stored_value(row: answers.Answered, is_certainty: bool) -> str | None:
     if not is_certainty:
         return row.value
     return None if row.confidence is None else f"{row.confidence:g}"
