@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from annotation.agreement import Undefined, consensus_segments, drift
+from annotation.agreement import ConsensusSpan, Undefined, drift
 from annotation.agreement.drift import Drift
 from annotation.codebooks import Measurable
+from annotation.services.care.compared import compared
 from annotation.services.care.controls import Scored
 from annotation.services.care.figure import Figure, because
-from annotation.services.care.material import Material, segments
-from annotation.services.care.others import counting, shared_by
+from annotation.services.care.material import Material
 from annotation.services.gold import RIGHT_FROM
 
 WINDOW_GOLD, WINDOW_OTHERS = 10, 20
@@ -86,17 +86,19 @@ def with_gold(items: Sequence[Scored]) -> Course:
 def with_others(material: Material, rater: UUID, pass_id: str) -> Course:
     """Follow the agreement with the majority of the others, label by label, per recording.
 
-    A label of the clip agrees when it is what most of the others said (ties are left out); a
-    marked label when its time overlaps by half with what more than half of the others marked.
+    A label of the clip agrees when it is what most of the others said, a marked label when its
+    time overlaps by half with what more than half of the others marked. Ties are left out.
     """
     agreed: dict[UUID, list[bool]] = defaultdict(list)
     at: dict[UUID, datetime] = {}
     for each in material.measurables():
         if each.pass_id != pass_id:
             continue
-        rows = counting(material, each)
-        shared = shared_by(rater, rows)
-        at |= {s.recording: s.at for _, s, _ in rows if s.rater == rater and s.recording in shared}
+        work = compared(material, each)
+        shared = work.shared_by(rater)
+        at |= {
+            s.recording: s.at for _, s, _ in work.rows if s.rater == rater and s.recording in shared
+        }
         judge = _segments_agree if each.unit == "segment" else _answers_agree
         for recording, agrees in judge(material, each, rater, shared).items():
             agreed[recording].append(agrees)
@@ -123,7 +125,7 @@ def _answers_agree(
 ) -> dict[UUID, bool]:
     own: dict[UUID, str] = {}
     votes: dict[UUID, Counter[str]] = defaultdict(Counter)
-    for _, each, annotation in counting(material, measurable):
+    for _, each, annotation in compared(material, measurable).rows:
         value = material.value(annotation, measurable)
         if each.recording not in shared or value is None:
             continue
@@ -142,27 +144,33 @@ def _answers_agree(
 def _segments_agree(
     material: Material, measurable: Measurable, rater: UUID, shared: set[UUID]
 ) -> dict[UUID, bool]:
-    rows = [row for row in counting(material, measurable) if row[1].recording in shared]
-    rest = [row for row in rows if row[1].rater != rater]
-    if not rest:
+    if not shared:
         return {}
-    theirs: dict[str, list[tuple[int, int]]] = defaultdict(list)
-    for span in consensus_segments(
-        segments(material, measurable, rest), measurable.source
-    ).segments:
-        theirs[str(span.recording)].append((span.start_us, span.end_us))
-    return {
-        each.recording: _alike(
-            [
-                (start, end)
-                for start, end, label in material.spans.get(annotation, ())
-                if label == measurable.source
-            ],
-            theirs[str(each.recording)],
-        )
-        for _, each, annotation in rows
-        if each.rater == rater
-    }
+    work = compared(material, measurable)
+    found = work.others_marked(rater)
+    agreed, tied = _by_recording(found.segments), _by_recording(found.undecided)
+    answers: dict[UUID, bool] = {}
+    for _, each, annotation in work.rows:
+        if each.rater != rater or each.recording not in shared:
+            continue
+        name = str(each.recording)
+        # Where the others are tied on most of what they mark, there is no majority to agree with.
+        if _length(tied[name]) > _length(agreed[name]):
+            continue
+        own = [
+            (start, end)
+            for start, end, label in material.spans.get(annotation, ())
+            if label == measurable.source
+        ]
+        answers[each.recording] = _alike(own, agreed[name])
+    return answers
+
+
+def _by_recording(spans: Sequence[ConsensusSpan]) -> dict[str, list[tuple[int, int]]]:
+    found: dict[str, list[tuple[int, int]]] = defaultdict(list)
+    for span in spans:
+        found[str(span.recording)].append((span.start_us, span.end_us))
+    return found
 
 
 def _alike(one: Spans, other: Spans) -> bool:

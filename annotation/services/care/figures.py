@@ -189,8 +189,8 @@ def _known(figures: Sequence[Figure]) -> Section:
 def _twice(figures: Sequence[Figure]) -> Section:
     return Section(
         "The same recording twice",
-        "Recordings labelled a second time, blind. A label of 0.8 or more is steady; an uncertain "
-        "one often means that the codebook is unclear.",
+        "Recordings labelled a second time, blind. An α of 0.8 or more is steady; a lower one "
+        "often means that the codebook is unclear.",
         tuple(figures),
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -89,14 +89,23 @@ class Material:
     spans: dict[UUID, list[tuple[int, int, str]]]
     answers: dict[UUID, dict[str, list[str]]]
     is_cut: bool = False  # older submissions were left out
+    # What was computed of it already; goes with the material.
+    kept: dict[Any, Any] = field(default_factory=dict, repr=False)
 
     def of(self, rater: UUID) -> list[Submission]:
         """Give one rater's submissions, oldest first."""
-        return [each for each in self.submissions if each.rater == rater]
+        if "of" not in self.kept:
+            of: dict[UUID, list[Submission]] = defaultdict(list)
+            for each in self.submissions:
+                of[each.rater].append(each)
+            self.kept["of"] = dict(of)
+        found: list[Submission] = self.kept["of"].get(rater, [])
+        return found
 
     def only(self, wanted: Callable[[Submission], bool]) -> Material:
         """Give the same material with the submissions that `wanted` picks."""
-        return replace(self, submissions=tuple(s for s in self.submissions if wanted(s)))
+        kept = tuple(each for each in self.submissions if wanted(each))
+        return replace(self, submissions=kept, kept={})
 
     def before(self, moment: datetime) -> Material:
         """Give the material as if nothing had been submitted since."""

@@ -60,8 +60,9 @@ def notice(study: Study) -> Notice:
                 f"You label recordings for “{study.title}”. Its labels are published only if they "
                 "are shown to be reliable, and that is shown by comparing raters. What is recorded "
                 "about your work serves this, and helps to notice when instructions are unclear or "
-                "when you need a break. It is not used to rate you as an employee or a student, "
-                "and no decision about you is made by a computer.",
+                "when you need a break. It is not used to rate you as an employee or a student. No "
+                "decision about you is made by a computer, but for one: where the study has a "
+                "qualification, real work opens when it is passed.",
             ),
             Section(
                 "What is recorded",

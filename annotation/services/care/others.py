@@ -7,26 +7,18 @@ is compared with what one rater says; neither is the truth.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable
 from dataclasses import dataclass
 from uuid import UUID
 
 import numpy as np
 
-from annotation.agreement import (
-    Ratings,
-    Runs,
-    Segments,
-    coefficients,
-    consensus_segments,
-    event_agreement,
-    pairwise,
-    sufficient,
-)
+from annotation.agreement import Ratings, Runs, Segments, event_agreement
 from annotation.agreement.results import Undefined, Value
 from annotation.codebooks import Measurable
+from annotation.services.care.compared import compared
 from annotation.services.care.figure import Figure, because, mean_of
-from annotation.services.care.material import Material, Named, Submission, data, segments
+from annotation.services.care.material import Material, Submission
 from annotation.services.gold import RIGHT_FROM, TICK_US
 
 RATER, OTHERS = "rater", "the others"
@@ -54,43 +46,19 @@ class Beside:
     shared: int
 
 
-def counting(material: Material, measurable: Measurable) -> list[Named]:
-    """Give the submissions that count for agreement on one label, named by their raters."""
-    return [
-        (str(each.rater), each, each.standing)
-        for each in material.submissions
-        if each.counts_for_agreement and each.pass_id == measurable.pass_id
-    ]
-
-
-def shared_by(rater: UUID, rows: Sequence[Named]) -> set[UUID]:
-    """Give the recordings that the rater and at least one other labelled."""
-    who: dict[UUID, set[UUID]] = defaultdict(set)
-    for _, each, _ in rows:
-        who[each.recording].add(each.rater)
-    return {recording for recording, raters in who.items() if rater in raters and len(raters) > 1}
-
-
 def beside(material: Material, measurable: Measurable, rater: UUID) -> Beside:
     """Measure how one rater agrees with the others on one label."""
-    rows = counting(material, measurable)
-    shared = shared_by(rater, rows)
+    found = compared(material, measurable)
+    shared = found.shared_by(rater)
     nothing = Undefined("no_pairs")
     if not shared:
         return Beside(nothing, nothing, nothing, 0, 0)
-    whole = data(material, measurable, rows)
-    others = [name for name in whole.raters if name != str(rater)]
-    mine: list[Value] = []
-    for other in others:
-        found = pairwise(whole.only_raters([str(rater), other]))
-        mine += [value for pair, value in found.items() if str(rater) in pair and other in pair]
+    mine = found.with_each_other(rater)
     defined = [value for value in mine if not isinstance(value, Undefined)]
     reasons = [value for value in mine if isinstance(value, Undefined)]
     return Beside(
-        alpha=coefficients(sufficient(whole)).alpha,
-        without=coefficients(sufficient(whole.only_raters(others))).alpha
-        if len(others) > 1
-        else nothing,
+        alpha=found.alpha,
+        without=found.without(rater),
         mean_pairwise=mean_of(defined) if defined else reasons[0],
         pairs=len(defined),
         shared=len(shared),
@@ -151,10 +119,9 @@ def agreement_figures(material: Material, measurable: Measurable, rater: UUID) -
 
 def usage_figures(material: Material, measurable: Measurable, rater: UUID) -> list[Figure]:
     """Give how often the rater uses each value, divided by how often the others do there."""
-    rows = counting(material, measurable)
-    shared = shared_by(rater, rows)
-    rows = [row for row in rows if row[1].recording in shared]
-    table = data(material, measurable, rows) if rows else None
+    found = compared(material, measurable)
+    shared = found.shared_by(rater)
+    table = found.table if shared else None
     asked = measurable.values[1:] if len(measurable.values) == 2 else measurable.values
     figures = []
     for value in asked:
@@ -228,11 +195,8 @@ def boundary_figures(material: Material, measurable: Measurable, rater: UUID) ->
     """Give the mean signed distance of the rater's boundaries from the others' consensus."""
     if measurable.unit != "segment":
         return []
-    rows = counting(material, measurable)
-    shared = shared_by(rater, rows)
-    mine = [row for row in rows if row[1].rater == rater and row[1].recording in shared]
-    rest = [row for row in rows if row[1].rater != rater and row[1].recording in shared]
-    onset, offset, n = _bias(material, measurable, mine, rest)
+    shared = compared(material, measurable).shared_by(rater)
+    onset, offset, n = _bias(material, measurable, rater, shared)
     figures = []
     for name, value, early, late in (
         ("onset", onset, "begin before", "begin after"),
@@ -266,13 +230,15 @@ def boundary_figures(material: Material, measurable: Measurable, rater: UUID) ->
 
 
 def _bias(
-    material: Material, measurable: Measurable, mine: list[Named], rest: list[Named]
+    material: Material, measurable: Measurable, rater: UUID, shared: set[UUID]
 ) -> tuple[Value, Value, int]:
     """Signed onset and offset in seconds, and the number of matched segments."""
     few = Undefined("too_few_units")
-    if not mine or not rest:
+    if not shared:
         return few, few, 0
-    agreed = consensus_segments(segments(material, measurable, rest), measurable.source).segments
+    work = compared(material, measurable)
+    mine = [row for row in work.rows if row[1].rater == rater and row[1].recording in shared]
+    agreed = work.others_marked(rater).segments
     known = {str(each.recording): each for _, each, _ in mine}
     marked = [
         (str(each.recording), RATER, start, end)
@@ -322,24 +288,40 @@ def copies(material: Material, rater: UUID) -> Copies:
 
     Segments that begin or end with the recording are left out: these edges are easy to meet.
     """
-    rows = [each for each in material.submissions if each.counts_for_agreement]
-    theirs: dict[tuple[UUID, int, int, str], set[UUID]] = defaultdict(set)
-    for each in rows:
-        if each.rater != rater:
-            for start, end, label in _inside(material, each):
-                theirs[each.recording, start, end, label].add(each.rater)
-    others = {(each.recording, each.pass_id) for each in rows if each.rater != rater}
+    ends = _ends(material)
     met: Counter[UUID] = Counter()
     same = n = 0
-    for each in rows:
-        if each.rater != rater or (each.recording, each.pass_id) not in others:
+    for each in material.of(rater):
+        others = ends.raters.get((each.recording, each.pass_id), set()) - {rater}
+        if not each.counts_for_agreement or not others:
             continue
         for start, end, label in _inside(material, each):
             n += 1
-            found = theirs.get((each.recording, start, end, label), set())
+            found = ends.theirs[each.recording, start, end, label] - {rater}
             same += bool(found)
             met.update(found)
     return Copies(same, n, met.most_common(1)[0][0] if met else None)
+
+
+@dataclass(frozen=True, slots=True)
+class _Ends:
+    """Who labelled each recording in each pass, and who marked each very stretch."""
+
+    raters: dict[tuple[UUID, str], set[UUID]]
+    theirs: dict[tuple[UUID, int, int, str], set[UUID]]
+
+
+def _ends(material: Material) -> _Ends:
+    if "ends" not in material.kept:
+        made = _Ends(defaultdict(set), defaultdict(set))
+        for each in material.submissions:
+            if each.counts_for_agreement:
+                made.raters[each.recording, each.pass_id].add(each.rater)
+                for start, end, label in _inside(material, each):
+                    made.theirs[each.recording, start, end, label].add(each.rater)
+        material.kept["ends"] = made
+    found: _Ends = material.kept["ends"]
+    return found
 
 
 def copy_figure(found: Copies, name: str) -> Figure:

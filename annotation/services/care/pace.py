@@ -5,6 +5,7 @@ A recording can be open while nobody looks, so long times say little; short ones
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
@@ -53,9 +54,9 @@ class Pace:
 
 def pace(material: Material, rater: UUID, pass_id: str) -> Pace:
     """Measure one rater's times in one pass against the media and against the other raters."""
-    timed = [each for each in material.submissions if each.pass_id == pass_id and each.lead_us]
-    own = [each for each in timed if each.rater == rater]
-    peers = [_ratio(each) for each in timed if each.rater != rater]
+    timed = _timed(material, pass_id)
+    own = timed.get(rater, [])
+    peers = [_ratio(each) for who, rows in timed.items() if who != rater for each in rows]
     seconds = [(each.lead_us or 0) / 1e6 for each in own]
     ends: list[Value] = [Undefined("no_ratings")] * 3
     if seconds:
@@ -161,6 +162,19 @@ def _of_pass(material: Material, found: Pace, pass_id: str) -> list[Figure]:
             ),
         ),
     ]
+
+
+def _timed(material: Material, pass_id: str) -> dict[UUID, list[Submission]]:
+    """Give the submissions with a time in one pass, by rater, oldest first."""
+    key = ("timed", pass_id)
+    if key not in material.kept:
+        found: dict[UUID, list[Submission]] = defaultdict(list)
+        for each in material.submissions:
+            if each.pass_id == pass_id and each.lead_us:
+                found[each.rater].append(each)
+        material.kept[key] = dict(found)
+    kept: dict[UUID, list[Submission]] = material.kept[key]
+    return kept
 
 
 def _ratio(each: Submission) -> float:

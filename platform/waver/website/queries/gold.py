@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from uuid import UUID
 
-from django.db.models import Count
+from django.db.models import Count, Q
 
 from annotation.codebooks.model import Pass
 from annotation.models import CodebookVersion, GoldItem
@@ -61,7 +61,11 @@ def page(study: Study, *, pass_id: str, participant: str, recording_id: str) -> 
     except Missing:
         return GoldPage(None, (), None, [], 0)
     codebook = codebooks.parsed(version)
-    part = next((each for each in codebook.passes if each.id == pass_id), codebook.passes[0])
+    used = set(study.batches.values_list("pass_id", flat=True))
+    part = next(
+        (each for each in codebook.passes if each.id == pass_id),
+        next((each for each in codebook.passes if each.id in used), codebook.passes[0]),
+    )
     items = GoldItem.objects.filter(codebook=version).select_related(
         "recording__take__participant", "recording__take__prompt"
     )
@@ -109,14 +113,21 @@ def find_item(study: Study, item_id: UUID) -> GoldItem:
 
 
 def _choices(study: Study, part: Pass, participant: str, known: set[UUID]) -> list[Choice]:
-    """List recordings with answers in the pass, most answers first, by participant if asked."""
-    rows = study.recordings.filter(
-        state=Recording.State.READY, assignments__batch__pass_id=part.id
-    ).select_related("take__participant", "take__prompt")
+    """List ready recordings, most answers in the pass first, by participant if asked.
+
+    Also those that nobody was sent yet: a qualification comes before real work.
+    """
+    rows = study.recordings.filter(state=Recording.State.READY).select_related(
+        "take__participant", "take__prompt"
+    )
     if participant:
         rows = rows.filter(take__participant__code=participant)
     counted = rows.annotate(
-        answers=Count("assignments__annotations__assignment", distinct=True)
+        answers=Count(
+            "assignments__annotations__assignment",
+            filter=Q(assignments__batch__pass_id=part.id),
+            distinct=True,
+        )
     ).order_by("-answers", "pk")[:SHOWN]
     return [Choice(row, jobs.recording_title(row), row.answers, row.pk in known) for row in counted]
 
