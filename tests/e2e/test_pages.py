@@ -165,8 +165,9 @@ def test_pointing_at_the_timeline_says_what_is_there(
     shown = names.all_inner_texts()
     assert shown[0] == "Time"
     assert "Candidate: long pause" in shown
-    assert shown[-2] == "Rater 1"
-    assert [part.strip() for part in shown[-1].split("\n")] == ["Rater 2", "synthetic"]
+    assert shown[-3] == "Rater 1"
+    assert [part.strip() for part in shown[-2].split("\n")] == ["Rater 2", "synthetic"]
+    assert shown[-1] == "Share of raters"
     canvas = page.locator("#timeline")
     rows = [row.bounding_box() for row in names.all()]
     row = rows[shown.index("Rater 1")]

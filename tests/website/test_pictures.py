@@ -376,3 +376,29 @@ def test_the_web_process_loads_no_heavy_library_for_its_addresses():
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert done.stdout.strip() == "[]", done.stderr
+
+
+def test_a_decision_stands_under_the_vote_as_long_as_it_is_about_these_labels(looked):
+    from annotation.models import Adjudication
+
+    made, run = looked
+    recording = made.recordings[0]
+    labels = run.snapshot.annotations.filter(
+        assignment__recording=recording, assignment__batch__pass_id="segments"
+    )
+    decision = {
+        "recording": recording, "codebook": made.codebook, "pass_id": "segments", "label": "ah",
+        "start_us": 1_000_000, "end_us": 6_000_000, "rationale": "He sighs, then looks away.",
+        "decided_by": made.lead,
+    }  # fmt: skip
+    Adjudication.objects.create(
+        value="present", decided_start_us=1_500_000, decided_end_us=5_500_000,
+        looked_at=[str(pk) for pk in labels.values_list("pk", flat=True)], **decision,
+    )  # fmt: skip
+    decision["start_us"] = 2_000_000
+    Adjudication.objects.create(value="absent", looked_at=["of another time"], **decision)
+    _, rows = both(made, "picture-recording", "?pass=segments", recording_id=recording.pk)
+    decided = [row for row in rows if row["kind"].startswith("decided")]
+    assert [(row["kind"], row["start_s"], row["end_s"]) for row in decided] == [
+        ("decided", "1.5", "5.5")
+    ]

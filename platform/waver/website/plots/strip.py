@@ -17,7 +17,10 @@ _RIGHT = 24  # room for the last time
 
 @dataclass(frozen=True)
 class Stretch:
-    """A labelled stretch of a row. `kind`: marked, agreed (by most), undecided (by half).
+    """A labelled stretch of a row.
+
+    `kind`: marked; agreed (by most) or undecided (by half); decided or decided_absent (by an
+    adjudication: that it is there, or that it is not).
 
     `track` is the label's place in the row, from the top: labels are told apart by it, too.
     """
@@ -34,7 +37,9 @@ class Stretch:
     def words(self) -> str:
         """What is read when pointing at it."""
         said = f"{self.label}, {format_us(self.start_us)} to {format_us(self.end_us)}"
-        if self.kind == "undecided":
+        if self.kind.startswith("decided"):
+            said += ": decided that it is " + ("not there" if "absent" in self.kind else "there")
+        elif self.kind == "undecided":
             said += ", undecided: marked by half of the raters"
         elif self.share is not None:
             said += f", marked by {100 * self.share:.0f} % of the raters on average"
@@ -116,7 +121,9 @@ def _lane(on: Drawing, lane: Lane, y: float, size: tuple[float, int], duration_u
         wide = max(2.0, _x(one.end_us, duration_us) - x)
         data = {"start-us": str(one.start_us), "end-us": str(one.end_us), "kind": one.kind}
         box = (x, y + 3 + high * one.track, wide, high - (1 if tracks > 1 else 0))
-        if one.kind == "undecided":
+        if one.kind == "decided_absent":
+            on.rect(*box, line=one.colour, dashes="4 3", title=one.words, data=data)
+        elif one.kind == "undecided":
             on.rect(*box, fill="surface", line=one.colour, title=one.words, data=data)
             on.hatch(*box, colour=one.colour, every=5)
         else:

@@ -7,16 +7,17 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
 from django.db.models import Prefetch, QuerySet
+from django.utils import timezone
 
 from annotation.agreement import Segments, consensus_segments
 from annotation.codebooks import Codebook, Pass
 from annotation.codebooks.model import Value as CodebookValue
-from annotation.models import Annotation, Assignment, Batch, ClipLabel, Segment
+from annotation.models import Adjudication, Annotation, Assignment, Batch, ClipLabel, Segment
 from waver.core.errors import Missing
 from waver.datasets.labels import read_codebook
 from waver.datasets.models import GateRun, Snapshot
@@ -43,6 +44,8 @@ class Strip:
     curves: list[plots.Curve]
     raters: int
     run: GateRun | None
+    annotations: frozenset[str]  # whose labels these are, by id
+    is_prelabelled: bool  # whether a rater of them saw pre-labels
 
     @property
     def duration_us(self) -> int:
@@ -83,7 +86,12 @@ class Strip:
         )  # fmt: skip
 
     def _caption(self) -> Caption:
-        where = source(self.run) if self.run else "These labels are in no snapshot yet."
+        study = self.recording.study
+        newer = (
+            f"{study.title} ({study.code}), labels as they are on {timezone.now():%Y-%m-%d}: "
+            "newer than the last snapshot, or in none yet."
+        )
+        shown = ", labelled with pre-labels shown" if self.is_prelabelled else ""
         return Caption(
             f"Disagreement in {name_of(self.recording)}: {self.part.title}",
             [
@@ -93,9 +101,9 @@ class Strip:
                     "marked it at each moment: near ½ they are most divided. Most raters are not "
                     "always right."
                 ),
-                f"n = {self.raters} raters, {self.duration_us / 1e6:.1f} s.",
+                f"n = {self.raters} raters, {self.duration_us / 1e6:.1f} s{shown}.",
             ],
-            where,
+            source(self.run) if self.run else newer,
         )
 
 
@@ -130,27 +138,69 @@ def strips(
 
 
 def of_recording(recording: Recording, *, for_lead: bool) -> list[Strip]:
-    """Give a recording's strips, one for each pass of segments, from the newest look at it."""
-    run = (
-        GateRun.objects.filter(snapshot__annotations__assignment__recording=recording)
-        .select_related("snapshot__study", "snapshot__codebook")
-        .order_by("-created_at")
-        .first()
-    )
+    """Give a recording's strips as it is labelled now, one for each pass of segments.
+
+    They name the newest look whose snapshot holds exactly these labels, if there is one.
+    """
     passes = (
         recording.assignments.filter(batch__kind=Batch.Kind.WORK)
         .order_by("batch__pass_id")
         .values_list("batch__pass_id", flat=True)
         .distinct()
     )
-    found = []
-    for pass_id in passes:
-        made = strips(
-            [recording], pass_id, snapshot=run.snapshot if run else None, run=run,
-            for_lead=for_lead,
-        )  # fmt: skip
-        found += [one for one in made.values() if one.is_timed]
-    return found
+    made = [
+        strip
+        for pass_id in passes
+        for strip in strips(
+            [recording], pass_id, snapshot=None, run=None, for_lead=for_lead
+        ).values()
+    ]
+    return [_with_decisions(replace(one, run=_look_at(one))) for one in made if one.is_timed]
+
+
+def _look_at(strip: Strip) -> GateRun | None:
+    """The newest look, if its snapshot holds exactly the labels of a strip."""
+    run = (
+        GateRun.objects.filter(snapshot__study=strip.recording.study_id)
+        .select_related("snapshot__study", "snapshot__codebook")
+        .order_by("-created_at")
+        .first()
+    )
+    if run is None:
+        return None
+    frozen = run.snapshot.annotations.filter(
+        assignment__recording=strip.recording, assignment__batch__pass_id=strip.part.id
+    )
+    same = {str(pk) for pk in frozen.values_list("pk", flat=True)} == strip.annotations
+    return run if same else None
+
+
+def _with_decisions(strip: Strip) -> Strip:
+    """Add what an adjudication decided on exactly these labels; it never enters agreement."""
+    values = {value.id: (track, value) for track, value in enumerate(strip.part.labels)}
+    rows = Adjudication.objects.filter(
+        recording=strip.recording, pass_id=strip.part.id, start_us__isnull=False,
+        adjudication__isnull=True,
+    ).order_by("start_us")  # fmt: skip
+    stretches = []
+    for row in rows:
+        if row.label not in values or set(row.looked_at) != strip.annotations:
+            continue
+        track, value = values[row.label]
+        present = row.decided_start_us is not None and row.decided_end_us is not None
+        stretches.append(
+            plots.Stretch(
+                (row.decided_start_us if present else row.start_us) or 0,
+                (row.decided_end_us if present else row.end_us) or 0,
+                value.title,
+                value.colour or NO_COLOUR,
+                "decided" if present else "decided_absent",
+                track=track,
+            )
+        )
+    if not stretches:
+        return strip
+    return replace(strip, most=[*strip.most, plots.Lane("Decided by adjudication", stretches)])
 
 
 def one_of_recording(recording: Recording, pass_id: str) -> Strip:
@@ -220,7 +270,9 @@ def _strip(
             name = f"Share: {value.title}" if len(part.labels) > 1 else "Share of raters"
             curves.append(plots.Curve(name, value.title, value.colour or NO_COLOUR, curve))
         most.append(plots.Lane(MOST, agreed, "nothing"))
-    return Strip(recording, part, lanes, most, curves, len(rows), run)
+    whose = frozenset(str(row.pk) for row in rows)
+    shown = any(row.assignment.arm != StudyDesign.Arm.BLIND for row in rows)
+    return Strip(recording, part, lanes, most, curves, len(rows), run, whose, shown)
 
 
 def _stretches(row: Annotation, part: Pass) -> list[plots.Stretch]:

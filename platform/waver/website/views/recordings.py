@@ -71,6 +71,15 @@ def _strips(row: Recording, *, for_lead: bool) -> list[dict[str, Any]]:
     ]
 
 
+def _shares(row: Recording) -> list[dict[str, Any]]:
+    """Give the share of raters who marked each label, by time: consensus and its uncertainty."""
+    from waver.website.queries import strips
+
+    return [
+        asdict(curve) for one in strips.of_recording(row, for_lead=False) for curve in one.curves
+    ]
+
+
 @require_safe
 @never_cache
 @study_page(RESEARCH)
@@ -79,7 +88,13 @@ def timeline(request: HttpRequest, member: StudyAccess, recording_id: UUID) -> H
     row = queries.find(member.study, recording_id)
     drawn = timeline_of(row, actor=member.user.get_username())
     raters = queries.rater_rows(row, for_lead=member.is_lead)
-    return JsonResponse({**drawn, "raters": [asdict(rater) for rater in raters]})
+    return JsonResponse(
+        {
+            **drawn,
+            "raters": [asdict(rater) for rater in raters],
+            "consensus": _shares(row) if raters else [],
+        }
+    )
 
 
 @require_safe

@@ -37,6 +37,9 @@ class Timeline {
       rows.push({ name: rater.name, height: 28, draw: "marks", data: rater, title: rater.who,
         more: [rater.is_synthetic ? "synthetic" : "", ...rater.answers.map((a) => a.answer)] });
     }
+    for (const shares of data.consensus) {
+      rows.push({ name: shares.name, height: 36, draw: "shares", data: shares, title: shares.label });
+    }
     if (data.restrictions.length) {
       rows.push({ name: "Must not be used", height: 24, draw: "restrictions", data: data.restrictions });
     }
@@ -267,6 +270,29 @@ class Timeline {
       const cues = mark.cues.length ? ` (${mark.cues.join(", ")})` : "";
       this.hit(mark, top, height, `${rater.name}: ${mark.label}${sure}, ${lengthOf(mark)}${cues}`, mark);
     }
+  }
+
+  /** How many of the raters marked a label, by time: as high as their share, faint up to a half. */
+  shares({ label, colour, steps }, top, height) {
+    const full = height - 9;
+    const level = (share) => top + height - 5 - share * full;
+    for (const [start_us, end_us, share] of steps) {
+      if (!share) continue;
+      const [x0, x1] = [this.x(start_us), this.x(end_us)];
+      this.pen.globalAlpha = share > 0.5 ? 1 : 0.45;
+      this.pen.fillStyle = colour;
+      this.pen.fillRect(x0, level(share), Math.max(1, x1 - x0), share * full);
+      this.pen.globalAlpha = 1;
+      const said = share > 0.5 ? "most raters" : share === 0.5 ? "half of the raters, undecided" : "a minority";
+      this.hit({ start_us, end_us }, top, height, `${label}: marked by ${Math.round(100 * share)} %, ${said}, ${lengthOf({ start_us, end_us })}`);
+    }
+    this.pen.strokeStyle = this.ink["line-strong"];
+    this.pen.setLineDash([3, 3]);
+    this.pen.beginPath();
+    this.pen.moveTo(0, level(0.5));
+    this.pen.lineTo(this.width, level(0.5));
+    this.pen.stroke();
+    this.pen.setLineDash([]);
   }
 
   restrictions(spans, top, height) {
