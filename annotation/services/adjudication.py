@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -19,6 +19,7 @@ from uuid import UUID
 from django.db import IntegrityError, transaction
 
 from annotation.models import Adjudication, Assignment, CodebookVersion
+from annotation.services import carried, standing
 from annotation.services import disputes as finding
 from annotation.services.disputes import Disputes, Item
 from annotation.services.topics import PRESENT, Topic, topics_of
@@ -128,14 +129,14 @@ def queue(*, study: Study, topic_key: str) -> Queue:
     codebook, topic = find_topic(study, topic_key)
     found = finding.disputes(study=study, codebook=codebook, topic=topic)
     decisions = _newest_by_recording(codebook, topic)
-    left = finding.who_left(study)
+    left = standing.who_left(study)
     items = tuple(item for item in found.items if item.participant not in left)
     return Queue(topic, codebook, found, items, decisions)
 
 
 def find_topic(study: Study, topic_key: str) -> tuple[CodebookVersion, Topic]:
     """Give a topic of the codebook version that work was submitted under. Raises Missing."""
-    codebook = finding.codebook_with_work(study)
+    codebook = standing.codebook_with_work(study)
     if codebook is None:
         raise Missing(
             f"No rater of “{study.title}” has submitted anything yet, so there is nothing to "
@@ -176,11 +177,11 @@ def rated_by(study: Study, who: User) -> frozenset[UUID]:
 
 def history(place: Place, codebook: CodebookVersion) -> list[Adjudication]:
     """Give all decisions on a recording's label that touch this place, newest first."""
-    pass_id, label = place.topic_key.split("/", 1)
-    rows = Adjudication.objects.filter(
-        recording=place.recording, codebook=codebook, pass_id=pass_id, label=label
-    ).select_related("decided_by")
-    return [row for row in rows.order_by("-created_at", "-pk") if _touches(row, place)]
+    return [
+        row
+        for row in _decisions(codebook, place.topic_key, recording=place.recording)
+        if _touches(row, place)
+    ]
 
 
 def require_consent(recording: Recording, place: Place, *, who: User) -> None:
@@ -371,15 +372,23 @@ def _newest_at(codebook: CodebookVersion, topic: Topic, place: Place) -> Adjudic
     ).first()
 
 
+def _decisions(codebook: CodebookVersion, topic_key: str, **only: object) -> Iterator[Adjudication]:
+    """The decisions on a topic, newest first; earlier versions' too, where it is the same thing."""
+    versions = {version.pk for version in carried.versions_of(codebook)}
+    rows = Adjudication.objects.filter(codebook__in=versions, **only).select_related("decided_by")
+    for row in rows.order_by("-created_at", "-pk").iterator():
+        named = carried.decision_in(row, codebook)
+        if named is not None and f"{named[0]}/{named[1]}" == topic_key:
+            row.value = named[2]  # in this version's words; the row itself is never saved
+            yield row
+
+
 def _newest_by_recording(
     codebook: CodebookVersion, topic: Topic
 ) -> Mapping[UUID, list[Adjudication]]:
     """The decisions that none supersedes, by recording, newest first."""
-    rows = Adjudication.objects.filter(
-        codebook=codebook, pass_id=topic.pass_id, label=topic.label, adjudication__isnull=True
-    ).order_by("-created_at", "-pk")
     found: dict[UUID, list[Adjudication]] = {}
-    for row in rows.iterator():
+    for row in _decisions(codebook, topic.key, adjudication__isnull=True):
         found.setdefault(row.recording_id, []).append(row)
     return found
 

@@ -18,7 +18,7 @@ from uuid import UUID
 
 import numpy as np
 import numpy.typing as npt
-from django.db.models import Count, Max, QuerySet
+from django.db.models import Count, Max
 from django.utils import timezone
 
 from annotation.agreement import (
@@ -33,10 +33,10 @@ from annotation.agreement import (
     majority,
     vote_distribution,
 )
-from annotation.models import Annotation, Assignment, Batch, ClipLabel, CodebookVersion, Segment
+from annotation.models import Annotation, Assignment, CodebookVersion
+from annotation.services.standing import Gathered, Work, arms_of, gather, scope, standing_work
 from annotation.services.topics import NO, YES, Topic
-from waver.consent.models import ConsentState, Participant, Purpose
-from waver.studies.models import Study, StudyDesign
+from waver.studies.models import Study
 
 SMOOTHING = 0.01  # of the model of the raters' errors, as the literature and our facts have it
 MODEL_NEEDS_RATERS = 3
@@ -100,81 +100,6 @@ class Disputes:
     at: datetime = field(default_factory=timezone.now)
 
 
-@dataclass(frozen=True, slots=True)
-class Work:
-    """One annotation that counts: the newest accepted one of its assignment."""
-
-    annotation: UUID
-    recording: UUID
-    participant: UUID
-    rater: UUID
-    duration_us: int
-
-
-def codebook_with_work(study: Study) -> CodebookVersion | None:
-    """Give the newest codebook version under which work was accepted, as snapshots do."""
-    return (
-        CodebookVersion.objects.filter(
-            study=study,
-            annotation__verdict=Annotation.Verdict.ACCEPTED,
-            annotation__assignment__batch__kind=Batch.Kind.WORK,
-            annotation__assignment__is_gold=False,
-            annotation__assignment__repeat=0,
-        )
-        .order_by("-version", "-created_at")
-        .first()
-    )
-
-
-def arms_of(study: Study) -> tuple[str, ...]:
-    """Give the arms whose labels enter consensus: the blind one, and both where a design asks."""
-    takes = StudyDesign.objects.filter(study=study, consensus_takes_prelabelled=True).exists()
-    both = (StudyDesign.Arm.BLIND.value, StudyDesign.Arm.PRELABEL.value)
-    return both if takes else both[:1]
-
-
-def standing_work(
-    *,
-    study: Study,
-    codebook: CodebookVersion,
-    pass_id: str,
-    arms: Iterable[str],
-    recording: UUID | None = None,
-) -> QuerySet[Annotation]:
-    """Find the annotations that count: real work, no controls, no repeats, newest and accepted."""
-    chosen = Annotation.objects.filter(
-        assignment__batch__study=study,
-        assignment__batch__pass_id=pass_id,
-        assignment__batch__kind=Batch.Kind.WORK,
-        assignment__is_gold=False,
-        assignment__repeat=0,
-        assignment__arm__in=tuple(arms),
-    )
-    if recording is not None:
-        chosen = chosen.filter(assignment__recording=recording)
-    newest = (
-        chosen.exclude(verdict=Annotation.Verdict.REJECTED)
-        .exclude(assignment__state=Assignment.State.WITHDRAWN)
-        .order_by("assignment_id", "-version")
-        .distinct("assignment_id")
-    )
-    return Annotation.objects.filter(
-        pk__in=newest.values("pk"), verdict=Annotation.Verdict.ACCEPTED, codebook=codebook
-    )
-
-
-def who_left(study: Study) -> frozenset[UUID]:
-    """Give the participants whose recordings nobody may judge any longer."""
-    people = Participant.objects.filter(study=study)
-    withdrawn = people.exclude(state=Participant.State.ACTIVE).values_list("pk", flat=True)
-    ended = ConsentState.objects.filter(
-        participant__study=study,
-        purpose__in=[Purpose.PROCESS, Purpose.ANNOTATE],
-        ended_at__isnull=False,
-    ).values_list("participant", flat=True)
-    return frozenset(withdrawn) | frozenset(ended)
-
-
 def disputes(*, study: Study, codebook: CodebookVersion, topic: Topic) -> Disputes:
     """Give what raters disagree about, most valuable to decide first.
 
@@ -217,7 +142,7 @@ def looked_at(
         arms=arms_of(study),
         recording=recording,
     )
-    return tuple(sorted(work.annotation for work in _works(chosen)))
+    return tuple(sorted(gather(chosen, codebook).works))
 
 
 State = tuple[int, datetime | None, int]
@@ -225,11 +150,11 @@ State = tuple[int, datetime | None, int]
 
 def _state(study: Study, codebook: CodebookVersion, pass_id: str) -> State:
     """What changes whenever anything that disputes are made of does."""
-    rows = Annotation.objects.filter(
-        assignment__batch__study=study, assignment__batch__pass_id=pass_id
-    ).exclude(assignment__state=Assignment.State.WITHDRAWN)
+    rows = Annotation.objects.filter(scope(study, codebook, pass_id)).exclude(
+        assignment__state=Assignment.State.WITHDRAWN
+    )
     found = rows.aggregate(n=Count("pk"), newest=Max("created_at"))
-    accepted = rows.filter(verdict=Annotation.Verdict.ACCEPTED, codebook=codebook).count()
+    accepted = rows.filter(verdict=Annotation.Verdict.ACCEPTED).count()
     return found["n"], found["newest"], accepted
 
 
@@ -258,39 +183,23 @@ def _found(
     chosen = standing_work(
         study=study, codebook=codebook, pass_id=topic.pass_id, arms=arms, recording=recording
     )
-    works = {work.annotation: work for work in _works(chosen)}
     within: dict[str, Any] = {
         "annotation__assignment__batch__study": study,
         "annotation__assignment__batch__pass_id": topic.pass_id,
+        "annotation__codebook": codebook,
     }
     if recording is not None:
         within["annotation__assignment__recording"] = recording
-    find = _of_segments if topic.unit == "segment" else _of_clips
-    return find(topic, works, within)
-
-
-def _works(chosen: QuerySet[Annotation]) -> Iterator[Work]:
-    """The annotations with what is needed of them; one per recording and rater, the oldest."""
-    seen: set[tuple[UUID, UUID]] = set()
-    columns = (
-        "pk",
-        "assignment__recording",
-        "assignment__recording__take__participant",
-        "assignment__rater",
-        "assignment__recording__duration_us",
-    )
-    for row in chosen.order_by("pk").values_list(*columns).iterator(chunk_size=_BATCH):
-        work = Work(*row)
-        if work.duration_us and (work.recording, work.rater) not in seen:
-            seen.add((work.recording, work.rater))
-            yield work
+    gathered = replace(gather(chosen, codebook), within=within)
+    return _of_segments(topic, gathered) if topic.unit == "segment" else _of_clips(topic, gathered)
 
 
 # Clips
 
 
-def _of_clips(topic: Topic, works: Mapping[UUID, Work], within: Mapping[str, Any]) -> Disputes:
-    ratings = _ratings(topic, works, within)
+def _of_clips(topic: Topic, gathered: Gathered) -> Disputes:
+    works = gathered.works
+    ratings = _ratings(topic, gathered)
     counts = ratings.counts()
     model = _model(ratings)
     shares, said = _shares(ratings, model)
@@ -328,11 +237,11 @@ def _of_clips(topic: Topic, works: Mapping[UUID, Work], within: Mapping[str, Any
     return Disputes(method, tuple(items), short=0, recordings=len(rosters))
 
 
-def _ratings(topic: Topic, works: Mapping[UUID, Work], within: Mapping[str, Any]) -> Ratings:
+def _ratings(topic: Topic, gathered: Gathered) -> Ratings:
     """Who answered what; a question of several answers that was left empty says no to each."""
-    rows = ClipLabel.objects.filter(**within, scale=topic.source)
+    works = gathered.works
     given: dict[UUID, set[str]] = defaultdict(set)
-    for annotation, value in rows.values_list("annotation", "value").iterator(chunk_size=_BATCH):
+    for annotation, value in gathered.answers(topic):
         given[annotation].add(value)
 
     def answer(work: Work) -> str | None:
@@ -386,9 +295,9 @@ def _by_unit(
 # Segments
 
 
-def _of_segments(topic: Topic, works: Mapping[UUID, Work], within: Mapping[str, Any]) -> Disputes:
-    of_recording, rosters = _by_recording(works), _rosters(works)
-    everything = disputed_segments(_marked(topic, works, within), topic.source)
+def _of_segments(topic: Topic, gathered: Gathered) -> Disputes:
+    of_recording, rosters = _by_recording(gathered.works), _rosters(gathered.works)
+    everything = disputed_segments(_marked(topic, gathered), topic.source)
     long = [one for one in everything if one.seconds * 1e6 >= topic.shortest_us]
     # Each interval is a unit of its own, because each has a cost of its own.
     found = [replace(one, unit=(one.unit, one.start_us or 0)) for one in long]
@@ -418,14 +327,8 @@ def _of_segments(topic: Topic, works: Mapping[UUID, Work], within: Mapping[str, 
     return Disputes(BY_TIME, tuple(items), short=short, recordings=len(rosters))
 
 
-def _marked(topic: Topic, works: Mapping[UUID, Work], within: Mapping[str, Any]) -> Segments:
-    rows = Segment.objects.filter(**within, label=topic.source)
-    columns = rows.values_list("annotation", "start_us", "end_us")
-    marks = [
-        (works[annotation], start, end)
-        for annotation, start, end in columns.iterator(chunk_size=_BATCH)
-        if annotation in works
-    ]
+def _marked(topic: Topic, gathered: Gathered) -> Segments:
+    marks, works = list(gathered.marks(topic)), gathered.works
     roster: dict[Any, list[str]] = defaultdict(list)
     for work in works.values():
         roster[str(work.recording)].append(str(work.rater))

@@ -11,11 +11,19 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from annotation.codebooks import shipped
-from annotation.models import Adjudication, Annotation, Assignment, Batch, ClipLabel
-from annotation.services import adjudication, disputes
+from annotation.models import (
+    Adjudication,
+    Annotation,
+    Assignment,
+    Batch,
+    ClipLabel,
+    CodebookVersion,
+)
+from annotation.services import adjudication, carried, codebooks, disputes
 from annotation.services.adjudication import Place, digest_of, place_of, read_place
 from annotation.services.topics import topics_of
 from tests.factories import (
+    SMALL_CODEBOOK,
     AnnotationFactory,
     AssignmentFactory,
     BatchFactory,
@@ -41,9 +49,11 @@ SEGMENTS, CLIPS = "main/hesitancy", "clip/present"
 class Room:
     """A study with the small codebook, raters, and a lead who decides."""
 
-    def __init__(self, raters: int = 3, study: Study | None = None) -> None:
+    def __init__(
+        self, raters: int = 3, study: Study | None = None, codebook: CodebookVersion | None = None
+    ) -> None:
         self.study = study or StudyFactory()
-        self.codebook = CodebookVersionFactory(study=self.study)
+        self.codebook = codebook or CodebookVersionFactory(study=self.study)
         self.batches = {
             name: BatchFactory(study=self.study, codebook=self.codebook, pass_id=name)
             for name in ("main", "clip")
@@ -485,6 +495,54 @@ def test_topics_are_what_a_study_is_after(room: Room):
     assert "clip/emotion" in found
     assert any(topic.answer for topic in found.values())
     assert all("certainty" not in key for key in found)
+
+
+RENAMED = (
+    SMALL_CODEBOOK.replace("version: 1\n", "version: 2\n", 1)
+    .replace("id: hesitancy", "id: doubt")
+    .replace("candidates: hesitancy", "candidates: doubt")
+    + "migration:\n  from: 1\n  rename:\n    - {pass: main, label: hesitancy, to: doubt}\n"
+)
+
+
+def test_work_and_decisions_come_along_into_a_later_version_of_the_codebook():
+    study = StudyFactory()
+    room = Room(study=study, codebook=codebooks.install_codebook(study, SMALL_CODEBOOK, "tests"))
+    room.mark(room.recording(), [(2, 6)], [], [(2, 6)])
+    room.answer(room.recording(), "yes", "no", "yes")
+    for topic, value in ((SEGMENTS, "present"), (CLIPS, "no")):
+        room.decide(room.queue(topic).items[0], value)
+    later = codebooks.install_codebook(study, RENAMED, "tests")
+    (one,) = room.queue("main/doubt").items
+    assert dict(one.item.votes) == pytest.approx({"doubt": 2, "none": 1})
+    assert (one.standing, room.queue(CLIPS).items[0].standing) == ("decided", "decided")
+    # A rater does it again with the new version: that work counts, and the item is open again.
+    batch = BatchFactory(study=study, codebook=later, pass_id="main")
+    row = room.assigned("main", Recording.objects.get(pk=one.item.recording), room.raters[1],
+                        batch=batch)  # fmt: skip
+    AnnotationFactory(assignment=row, segments=[(2 * SECOND, 5 * SECOND, "doubt")])
+    (one,) = room.queue("main/doubt").items
+    assert (one.item.start_us, one.item.end_us) == (5 * SECOND, 6 * SECOND)
+    assert one.standing == "out_of_date"
+    made = room.decide(one, "absent", seen=None)
+    assert (made.codebook, made.label) == (later, "doubt")
+    with pytest.raises(Missing, match="no label “main/hesitancy”"):
+        room.queue(SEGMENTS)
+
+
+def test_a_renamed_answer_takes_its_decision_along(room: Room):
+    room.answer(room.recording(), "yes", "no", "yes")
+    made = room.decide(room.queue().items[0], "no")
+    text = (
+        SMALL_CODEBOOK.replace("version: 1\n", "version: 2\n", 1).replace(
+            '{id: "no", title: Not present, hotkey: "n", export: 0}',
+            '{id: "perhaps", title: Perhaps, hotkey: "p", export: 0}',
+        )
+        + "migration:\n  from: 1\n  rename:\n"
+        '    - {pass: clip, question: present, value: "no", to: perhaps}\n'
+    )
+    book = codebooks.install_codebook(room.study, text, "tests")
+    assert carried.decision_in(made, book) == ("clip", "present", "perhaps")
 
 
 def test_the_queue_of_a_study_without_work_says_so():

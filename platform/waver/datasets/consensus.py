@@ -42,7 +42,9 @@ from annotation.agreement import (
     vote_distribution,
 )
 from annotation.models import Adjudication
-from annotation.services.disputes import MODEL_NEEDS_RATERS, SMOOTHING, arms_of
+from annotation.services import carried
+from annotation.services.disputes import MODEL_NEEDS_RATERS, SMOOTHING
+from annotation.services.standing import arms_of
 from annotation.services.topics import ABSENT, PRESENT
 from waver.datasets import measures
 from waver.datasets.labels import Label
@@ -268,26 +270,27 @@ def _decisions(
 ) -> list[Adjudication]:
     """The decisions in force at a moment that rest on exactly the snapshot's annotations.
 
-    Also those made under an earlier version of the codebook, where label and value are the same.
+    Also those made under an earlier version of the codebook, where it is the same thing.
     """
     if label.is_certainty:
         return []
     rows = Adjudication.objects.filter(
-        codebook__code=snapshot.codebook.code,
-        pass_id=label.pass_id,
-        label=label.key.removeprefix(f"{label.pass_id}/"),
-        value__in=(PRESENT, ABSENT) if label.data == "segments" else label.values,
+        codebook__in=[version.pk for version in carried.versions_of(snapshot.codebook)],
         recording__study=snapshot.study,
         created_at__lte=as_of,
     ).order_by("created_at", "pk")
     made = list(rows)
     superseded = {row.supersedes_id for row in made}
-    found = {
-        (row.recording_id, row.start_us, row.end_us): row
-        for row in made
-        if row.pk not in superseded
-        and frozenset(row.looked_at) == rests_on.get(str(row.recording_id))
-    }
+    allowed = (PRESENT, ABSENT) if label.data == "segments" else label.values
+    found = {}
+    for row in made:
+        rests = frozenset(row.looked_at) == rests_on.get(str(row.recording_id))
+        named = carried.decision_in(row, snapshot.codebook) if rests else None
+        if row.pk in superseded or named is None or f"{named[0]}/{named[1]}" != label.key:
+            continue
+        if named[2] in allowed:
+            row.value = named[2]  # in this version's words; the row itself is never saved
+            found[row.recording_id, row.start_us, row.end_us] = row
     return list(found.values())
 
 

@@ -15,10 +15,13 @@ from uuid import UUID
 from django.core.paginator import Page, Paginator
 from django.utils.crypto import salted_hmac
 
+from annotation.codebooks import ParsedAnnotation
 from annotation.models import Adjudication, Annotation, CodebookVersion
 from annotation.services import adjudication as service
+from annotation.services import carried
 from annotation.services.adjudication import Place, Queue, QueueItem, digest_of
-from annotation.services.disputes import CONTEXT_US, Item, arms_of, codebook_with_work
+from annotation.services.disputes import CONTEXT_US, Item
+from annotation.services.standing import arms_of, codebook_with_work
 from annotation.services.topics import PRESENT, Topic, codebook_of, topics_of
 from waver.accounts.models import User
 from waver.core.clock import format_us
@@ -290,7 +293,7 @@ def seconds(us: int | None) -> str:
 
 
 def _annotations(ids: Iterable[UUID]) -> list[Annotation]:
-    rows = Annotation.objects.filter(pk__in=list(ids)).select_related("assignment")
+    rows = Annotation.objects.filter(pk__in=list(ids)).select_related("assignment__batch")
     return list(rows.prefetch_related("segments__cues", "clip_labels"))
 
 
@@ -309,14 +312,15 @@ def _lanes(
     words = _Words(topic, codebook)
     lanes = []
     for index, row in enumerate(sorted(rows, key=lot)):
-        marks, notes = _marks(topic, row, window, words)
-        answers, said = _answers(topic, row, words)
+        said = carried.read_in(row, row.assignment.batch.pass_id, codebook).annotation
+        marks, notes = _marks(topic, said, window, words)
+        answers, written = _answers(topic, said, words)
         lanes.append(
             RaterLane(
                 name=f"Rater {_LETTERS[index] if index < len(_LETTERS) else index + 1}",
                 marks=marks,
                 answers=answers,
-                notes=notes + said,
+                notes=notes + written,
                 saw_prelabels=row.assignment.arm == StudyDesign.Arm.PRELABEL,
             )
         )
@@ -347,24 +351,24 @@ class _Words:
 
 
 def _marks(
-    topic: Topic, row: Annotation, window: tuple[int, int], words: _Words
+    topic: Topic, said: ParsedAnnotation, window: tuple[int, int], words: _Words
 ) -> tuple[list[Mark], list[str]]:
     if topic.unit != "segment":
         return [], []
     low, high = window
     marks, notes = [], []
-    for segment in row.segments.all():
+    for segment in said.segments:
         if segment.label != topic.source or segment.end_us <= low or segment.start_us >= high:
             continue
         start, end = max(low, segment.start_us), min(high, segment.end_us)
-        cues = [words.values.get((cue.modality, cue.cue), cue.cue) for cue in segment.cues.all()]
-        said = [words.certainty(segment.certainty), f"cues: {', '.join(cues)}" if cues else ""]
+        cues = [words.values.get((cue.modality, cue.cue), cue.cue) for cue in segment.cues]
+        known = [words.certainty(segment.certainty), f"cues: {', '.join(cues)}" if cues else ""]
         marks.append(
             Mark(
                 left=100 * (start - low) / (high - low),
                 width=100 * (end - start) / (high - low),
                 words=f"{format_us(segment.start_us)} to {format_us(segment.end_us)}",
-                details=[text for text in said if text],
+                details=[text for text in known if text],
             )
         )
         if segment.note.strip():
@@ -372,12 +376,12 @@ def _marks(
     return marks, notes
 
 
-def _answers(topic: Topic, row: Annotation, words: _Words) -> tuple[list[str], list[str]]:
+def _answers(topic: Topic, row: ParsedAnnotation, words: _Words) -> tuple[list[str], list[str]]:
     if topic.unit == "segment":
         return [], []
     given: dict[str, list[str]] = defaultdict(list)
     sure = None
-    for answer in row.clip_labels.all():
+    for answer in row.clip_labels:
         given[answer.scale].append(answer.value)
         if answer.scale == topic.source and answer.confidence is not None:
             sure = answer.confidence
