@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import yaml
+from django.core.management import CommandError, call_command
 
 from annotation.agreement import Interval, coefficients
 from annotation.models import Annotation, Segment
@@ -103,6 +104,14 @@ def test_a_new_version_reopens_the_gate_and_the_old_work_comes_along(made):
         == before.receipt["labels"]["segments/ah"]["alpha"]
     )
     assert set(Segment.objects.values_list("label", flat=True)) == {"ah", "doubt"}  # as it was
+    change = after.receipt["codebook_change"]
+    assert before.receipt["codebook_change"] is None
+    assert change["from"] == "small version 1"
+    assert change["labels"]["segments/hesitancy"]["difference"]["high"] == 0
+    assert (
+        "nothing is released before a new look"
+        in (change["labels"]["segments/hesitancy"]["sentence"])
+    )
 
 
 def test_renaming_changes_no_agreement_and_the_report_says_so(made):
@@ -128,6 +137,18 @@ def test_merging_confused_labels_raises_agreement_and_the_report_says_by_how_muc
     known = labels_of(codebooks.parsed(newest))["segments/ah"]
     alpha = coefficients(measures.measure(again, known, tick_us=40_000).statistics).alpha
     assert alpha == pytest.approx(merged.after, abs=1e-12)
+
+
+def test_the_command_says_what_a_new_version_does(made, capsys):
+    snapshots.freeze(study=made.study, actor="lead")
+    call_command("codebook_effect", made.study.code)
+    assert "No later version" in capsys.readouterr().out
+    _install(made, RENAMED)
+    call_command("codebook_effect", made.study.code)
+    said = capsys.readouterr().out
+    assert "“segments/hesitancy”: before, “segments/ah” alpha" in said
+    with pytest.raises(CommandError, match="no study"):
+        call_command("codebook_effect", "nowhere")
 
 
 def test_what_a_migration_leaves_open_stays_out(made):

@@ -10,26 +10,22 @@ Steps of `evaluate`:
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
-from uuid import UUID
 
 from django.db import transaction
 from django.utils import timezone
 
 from waver.accounts.models import User
-from waver.consent.models import Participant
 from waver.core import audit
 from waver.core.errors import BadInput, Conflict, IntegrityProblem, NotAllowed
-from waver.datasets import measures, receipts, snapshots, verdicts
+from waver.datasets import looks, measures, migration, receipts, snapshots, verdicts
 from waver.datasets.assessment import Assessment
 from waver.datasets.labels import Label, named_labels, read_codebook
 from waver.datasets.models import GatePolicy, GateRun, Snapshot, Waiver
 from waver.datasets.policies import read
-from waver.datasets.policies.comparing import weaker_than
 from waver.datasets.verify import RECEIPT
 from waver.studies.models import Membership, Study, StudyDesign
 
@@ -38,21 +34,6 @@ EXCLUDED = (
 )  # fmt: skip
 """What never counts for agreement, whatever a policy says."""
 RELEASABLE = (GateRun.Verdict.PASS, GateRun.Verdict.WAIVED)
-
-
-@dataclass(frozen=True)
-class Look:
-    """Which look at a study's data this is, and what earlier ones did.
-
-    `spent` is the error that they used up, `allowed` the smallest that any policy allowed in all.
-    `weaker` has, label by label, what this policy asks less for than that of an earlier look.
-    """
-
-    number: int
-    spent: float
-    runs_before: int
-    allowed: float
-    weaker: Mapping[str, tuple[str, ...]]
 
 
 @dataclass(frozen=True)
@@ -96,9 +77,9 @@ def evaluate(*, snapshot: Snapshot, policy: GatePolicy, actor: str) -> GateRun:
     require_newest(snapshot)
     labels = named_labels(read_codebook(snapshot.codebook.text), rules)
     snapshots.require_whole(snapshot)
-    look = _look(snapshot, policy, rules)
+    look = looks.count(snapshot, policy, rules)
     assessments = {key: _assess(snapshot, labels[key], rules) for key in rules["labels"]}
-    judged = verdicts.judge(assessments, rules, blocked=_blocked(look, rules))
+    judged = verdicts.judge(assessments, rules, blocked=looks.blocked(look, rules))
     receipt = _receipt(snapshot, policy, rules, look, assessments, judged, actor)
     return _store(snapshot, policy, look, receipt, assessments, actor)
 
@@ -231,87 +212,11 @@ def _assess(snapshot: Snapshot, label: Label, rules: Mapping[str, Any]) -> Asses
     )
 
 
-def _look(snapshot: Snapshot, policy: GatePolicy, rules: Mapping[str, Any]) -> Look:
-    """Count the looks at this study's data, under whatever policy.
-
-    A look at the same data minus participants who withdrew is the same look again: a withdrawal
-    costs nobody a look.
-    """
-    earlier = list(
-        GateRun.objects.filter(snapshot__study=snapshot.study)
-        .select_related("snapshot", "policy")
-        .order_by("look", "created_at")
-    )
-    spent = {run.look: float(run.receipt["look"]["error"]) for run in earlier}
-    number = max(spent, default=0) + 1
-    for run in earlier:
-        if run.policy_id == policy.pk and _is_what_is_left(run.snapshot, snapshot):
-            del spent[run.look]
-            number = run.look
-            break
-    # The first policies decide: one that is written after a look can take no more than they gave.
-    before = {run.policy_id: read(run.policy.text) for run in earlier}
-    return Look(
-        number=number,
-        spent=sum(spent.values()),
-        runs_before=len(earlier),
-        allowed=min(_error(found) for found in [*before.values(), rules]),
-        weaker=_weaker(earlier, before, snapshot, rules),
-    )
-
-
-def _error(rules: Mapping[str, Any]) -> float:
-    """The chance of a wrong pass that a policy allows over all looks."""
-    return float((1 - rules["interval"]["level"]) / 2)
-
-
-def _weaker(
-    earlier: list[GateRun],
-    before: Mapping[UUID, Mapping[str, Any]],
-    snapshot: Snapshot,
-    rules: Mapping[str, Any],
-) -> dict[str, tuple[str, ...]]:
-    """Label -> sentences: where this policy asks for less than one that was used before."""
-    found: dict[str, list[str]] = defaultdict(list)
-    for run in earlier:
-        same = run.snapshot.codebook_id == snapshot.codebook_id
-        for key, less in weaker_than(before[run.policy_id], rules, same_codebook=same).items():
-            sentence = (
-                f"This policy asks for less than the one of look {run.look}: {'; '.join(less)}. "
-                "What is asked of a label is settled before anybody looks. Only a waiver with a "
-                "reason can let it out now."
-            )
-            if sentence not in found[key]:
-                found[key].append(sentence)
-    return {key: tuple(sentences) for key, sentences in found.items()}
-
-
-def _is_what_is_left(before: Snapshot, now: Snapshot) -> bool:
-    """Whether `now` is `before` without those who withdrew, and nothing else."""
-    new = now.annotations.exclude(pk__in=before.annotations.values("pk"))
-    lost = before.annotations.filter(
-        assignment__recording__take__participant__state=Participant.State.ACTIVE
-    ).exclude(pk__in=now.annotations.values("pk"))
-    return before.codebook_id == now.codebook_id and not new.exists() and not lost.exists()
-
-
-def _blocked(look: Look, rules: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
-    """Label -> sentences: why looking at it again proves nothing; empty when it does."""
-    if look.spent + verdicts.error_per_look(rules) <= look.allowed * (1 + 1e-9):
-        return dict(look.weaker)
-    sentence = (
-        f"This is look {look.number} at the data of this study, and the earlier ones used up the "
-        "chance of a wrong pass that the policy allows: looking until it passes proves nothing. "
-        "Only a waiver with a reason can let a label out now."
-    )
-    return {key: (sentence, *look.weaker.get(key, ())) for key in rules["labels"]}
-
-
 def _receipt(
     snapshot: Snapshot,
     policy: GatePolicy,
     rules: Mapping[str, Any],
-    look: Look,
+    look: looks.Look,
     assessments: Mapping[str, Assessment],
     judged: Mapping[str, verdicts.Judged],
     actor: str,
@@ -335,6 +240,7 @@ def _receipt(
         "study": snapshot.study.code,
         "snapshot": {"number": snapshot.number, "sha256": snapshot.sha256},
         "codebook": {"id": str(snapshot.codebook), "sha256": snapshot.codebook.sha256},
+        "codebook_change": migration.since_last_version(snapshot),
         "policy": {
             "title": rules["title"],
             "sha256": policy.sha256,
@@ -368,7 +274,7 @@ def _export_as(verdict: str, rule: Mapping[str, Any]) -> str | None:
 def _store(
     snapshot: Snapshot,
     policy: GatePolicy,
-    look: Look,
+    look: looks.Look,
     receipt: dict[str, Any],
     assessments: Mapping[str, Assessment],
     actor: str,

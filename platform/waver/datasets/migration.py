@@ -7,7 +7,7 @@ only in the arm that saw no pre-labels.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -21,6 +21,7 @@ from waver.datasets import answers, measures
 from waver.datasets.labels import Label, labels_of, read_codebook
 from waver.datasets.measures import Measured
 from waver.datasets.models import Snapshot
+from waver.datasets.reports import in_json
 from waver.datasets.snapshots import items_of
 
 TICK_US = 40_000
@@ -61,16 +62,47 @@ class Effect:
             said += f"; the difference has no interval: {self.difference.sentence.rstrip('.')}"
         return f"{said}. {kept}. The gate is open again: nothing is released before a new look."
 
+    def to_dict(self) -> dict[str, Any]:
+        """Give it in the form of a receipt."""
+        change: Any = None
+        if isinstance(self.difference, Interval):
+            change = {
+                "low": in_json(self.difference.low),
+                "high": in_json(self.difference.high),
+                "level": self.difference.level,
+            }
+        elif self.difference is not None:
+            change = in_json(self.difference)
+        return {
+            "before": {name: in_json(value) for name, value in self.before.items()},
+            "after": in_json(self.after),
+            "difference": change,
+            "carried": self.carried,
+            "annotations": self.annotations,
+            "sentence": self.sentence,
+        }
 
-def effect(snapshot: Snapshot, newest: CodebookVersion, *, tick_us: int = TICK_US) -> list[Effect]:
+
+def effect(
+    snapshot: Snapshot,
+    newest: CodebookVersion,
+    *,
+    tick_us: int = TICK_US,
+    among: Collection[UUID] | None = None,
+) -> list[Effect]:
     """Measure what carrying a snapshot over to a later codebook version does to each label.
 
+    `among` names the annotations that may be looked at: those of people who still take part.
     Raises BadInput when the version does not come after the snapshot's.
     """
     way = answers.way_from(snapshot.codebook_id, newest.pk)
     if not way:
         raise BadInput(f"{newest} does not come after {snapshot.codebook}: there is no change.")
-    items = [item for item in items_of(snapshot) if item.arm in measures.BLIND]
+    items = [
+        item
+        for item in items_of(snapshot)
+        if item.arm in measures.BLIND and (among is None or item.annotation in among)
+    ]
     found = answers.carry(
         ((item.annotation, item.codebook, item.stored_pass) for item in items), newest.pk
     )
@@ -83,6 +115,39 @@ def effect(snapshot: Snapshot, newest: CodebookVersion, *, tick_us: int = TICK_U
         _effect(snapshot, newest, label, [old[k] for k in made_from[key]], whole, of_pass, tick_us)
         for key, label in new.items()
     ]
+
+
+def since_last_version(snapshot: Snapshot) -> dict[str, Any] | None:
+    """Give what the change of version before this snapshot did, in the form of a receipt.
+
+    None where no snapshot of an earlier version of this codebook was ever frozen. Only work that
+    is in both snapshots is compared.
+    """
+    before = (
+        Snapshot.objects.filter(
+            study=snapshot.study,
+            number__lt=snapshot.number,
+            codebook__code=snapshot.codebook.code,
+            codebook__version__lt=snapshot.codebook.version,
+        )
+        .select_related("codebook", "study")
+        .order_by("-number")
+        .first()
+    )
+    if before is None:
+        return None
+    both = frozenset(
+        snapshot.annotations.filter(pk__in=before.annotations.values("pk")).values_list(
+            "pk", flat=True
+        )
+    )
+    found = effect(before, snapshot.codebook, among=both)
+    return {
+        "from": str(before.codebook),
+        "to": str(snapshot.codebook),
+        "snapshot": before.number,
+        "labels": {one.label: one.to_dict() for one in found},
+    }
 
 
 def _effect(
