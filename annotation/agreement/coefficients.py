@@ -36,35 +36,47 @@ NEEDS_ALL_CLUSTERS = ("fleiss", "gwet", "prevalence")
 """Fields that also use units with a single rating; the others know pairs only."""
 
 
-@dataclass(frozen=True, slots=True)
 class Totals:
     """Sums over clusters, for one or many resamples at once (leading axis B).
 
-    `coincidences`, `agreement`  (B, V, V) symmetric; `prevalence` (B, V); the rest (B,).
+    `coincidences`, `agreement`  (B, V, V) symmetric; `prevalence` (B, V); the rest (B,). Each is
+    taken out of the rows when a coefficient first asks for it.
     """
 
-    coincidences: Float64
-    agreement: Float64
-    prevalence: Float64
-    paired_weight: Float64
-    rated_weight: Float64
-
-    @classmethod
-    def from_rows(cls, rows: Float64, values: int) -> Totals:
+    def __init__(self, rows: Float64, values: int) -> None:
         """From sums of table rows, shape (B, width).
 
         What is smaller than a millionth of a millionth of the data is what rounding left of a
         subtraction; it becomes a true zero, so that "absent" stays recognisable.
         """
-        rows = np.where(np.abs(rows) < 1e-12 * rows[:, -3:-2], 0.0, rows)
-        triangle = values * (values + 1) // 2
-        return cls(
-            coincidences=_symmetric(rows[:, :triangle], values),
-            agreement=_symmetric(rows[:, triangle : 2 * triangle], values),
-            prevalence=rows[:, 2 * triangle : 2 * triangle + values],
-            paired_weight=rows[:, -4],
-            rated_weight=rows[:, -3],
-        )
+        self._rows = np.where(np.abs(rows) < 1e-12 * rows[:, -3:-2], 0.0, rows)
+        self._values = values
+        self._triangle = values * (values + 1) // 2
+
+    @cached_property
+    def coincidences(self) -> Float64:
+        """Of every two values c and k: how often one rater said c and another k."""
+        return _symmetric(self._rows[:, : self._triangle], self._values)
+
+    @cached_property
+    def agreement(self) -> Float64:
+        """The same as shares of a unit's pairs."""
+        return _symmetric(self._rows[:, self._triangle : 2 * self._triangle], self._values)
+
+    @property
+    def prevalence(self) -> Float64:
+        """Of every value: the sum over units of the share of raters who gave it."""
+        return self._rows[:, 2 * self._triangle : 2 * self._triangle + self._values]
+
+    @property
+    def paired_weight(self) -> Float64:
+        """Weight of the units with two ratings or more."""
+        return self._rows[:, -4]
+
+    @property
+    def rated_weight(self) -> Float64:
+        """Weight of the units with a rating."""
+        return self._rows[:, -3]
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +203,7 @@ def evaluator(
     else:
         known = ", ".join((*SIMPLE_FIELDS, *CATEGORY_FIELDS))
         raise ValueError(f"The field {field!r} is unknown; use one of {known}.")
-    return lambda rows: function(Totals.from_rows(rows, size))
+    return lambda rows: function(Totals(rows, size))
 
 
 def split_field(stats: SufficientStatistics, field: str, category: Any = None) -> tuple[str, Any]:
