@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import yaml
 
@@ -117,3 +119,78 @@ def test_installing_the_same_text_twice_makes_one_row():
     assert first == again != other
     assert yaml.safe_load(first.text)["title"]
     assert GatePolicy.objects.filter(study=study).count() == 2
+
+
+def _settings(schema: dict) -> set[str]:
+    """Every name that a policy may hold, found in the schema itself."""
+    found = set(schema.get("properties", {}))
+    for part in schema.values():
+        parts = part if isinstance(part, list) else [part]
+        for one in parts:
+            if isinstance(one, dict):
+                found |= _settings(one)
+    return found
+
+
+def _manual() -> str:
+    return (Path(__file__).parents[2] / "docs" / "policy.md").read_text(encoding="utf-8")
+
+
+def test_every_setting_is_documented():
+    text = _manual()
+    assert {name for name in _settings(policies.schema()) if f"{name}" not in text} == set()
+
+
+def test_the_documented_policy_is_one():
+    example = _manual().split("```yaml\n")[1].split("```")[0]
+    policy = read(example)
+    assert policy["labels"]["segments/ah"]["guards"]["specific_agreement_min"]["none"] == 0.8
+    used = _names(policy)
+    left = _settings(policies.schema()) - used
+    assert left == {"demonstration", "scale", "positive", "merge_into"}
+
+
+def _names(value: object) -> set[str]:
+    if isinstance(value, dict):
+        return set(value).union(*map(_names, value.values()))
+    if isinstance(value, list):
+        return set().union(*map(_names, value))
+    return set()
+
+
+def test_what_is_left_out_has_its_default():
+    text = _changed("reliability_sample:", "x-reliability_sample:")
+    with pytest.raises(PolicyProblem, match="“x-reliability_sample” is unknown"):
+        read(text)
+    policy = read(shipped("demonstration"))
+    assert policy["reliability_sample"]["min_share"] == 0.10
+    assert "alpha_by_category" in policy["labels"]["segments/ah"]["report"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("metric: alpha", "metric: pabak", "judges by Krippendorff's alpha only"),
+        ("metric: alpha", "metric: ac1", "judges by Krippendorff's alpha only"),
+        ("design: random ", "design: chosen ", "Write “design: random”"),
+        ("weights: inverse_probability", "weights: none", "must be “inverse_probability”"),
+        ("min_share: 0.10 ", "min_share: 0 ", "must be above 0"),
+        ("export_as: soft}", "export_as: hard}", "must be “soft”"),
+        ("category_alpha_min: 0.60", "category_alpha_min: high", "a number from 0 to 1, or a"),
+        ("  prelabel_exposure", "  exclude: [gold]\n  prelabel_exposure", "never count for agree"),
+        ("    metric: alpha", "    metric: alpha\n    report: [kappa]", "is not known. Known here"),
+        ("    metric: alpha", "    metric: alpha\n    report: [event_f1@0.0]", "overlap of 0"),
+        ("    scale: nominal", "    scale: nominal\n    report: [u_alpha]", "no meaning for clips"),
+        ("    metric: alpha", "    metric: alpha\n    on_fail: [pray]", "“adjudicate: {top: 0.1}”"),
+        ("    metric: alpha", "    metric: alpha\n    on_fail: [export_as: soft]", "not even"),
+    ],
+)  # fmt: skip
+def test_a_wrong_setting_is_refused_with_line_and_sentence(old, new, said):
+    text = _changed(old, new)
+    line = text[: text.index(new)].count("\n") + 1 + new.count("\n")
+    with pytest.raises(PolicyProblem) as caught:
+        read(text)
+    found = [problem for problem in caught.value.problems if said in problem]
+    assert found, caught.value.problems
+    near = {line, line - new.count("\n")}
+    assert any(problem.startswith(tuple(f"Line {n}:" for n in near)) for problem in found), found
