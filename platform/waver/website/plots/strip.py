@@ -87,8 +87,8 @@ def strip(
         _lane(on, lane, y, (row, tracks), duration_us)
         y += row
     for curve in curves:
-        _curve(on, curve, y + 4, duration_us)
-        y += _CURVE + 8
+        _curve(on, curve, y + 8, duration_us)
+        y += _CURVE + 14
     _axis(on, y, duration_us)
     if tracks > 1:
         y += 32

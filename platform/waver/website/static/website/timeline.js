@@ -283,6 +283,8 @@ class Timeline {
       this.pen.fillStyle = colour;
       this.pen.fillRect(x0, level(share), Math.max(1, x1 - x0), share * full);
       this.pen.globalAlpha = 1;
+      this.pen.strokeStyle = colour;
+      this.pen.strokeRect(x0 + 0.5, level(share) + 0.5, Math.max(1, x1 - x0 - 1), share * full - 1);
       const said = share > 0.5 ? "most raters" : share === 0.5 ? "half of the raters, undecided" : "a minority";
       this.hit({ start_us, end_us }, top, height, `${label}: marked by ${Math.round(100 * share)} %, ${said}, ${lengthOf({ start_us, end_us })}`);
     }
