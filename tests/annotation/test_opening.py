@@ -60,6 +60,7 @@ def planned(world: World, **more: Any) -> Batch:
 def test_real_work_opens_with_the_qualification_and_says_what_is_missing_till_then(world: World):
     (rater,) = world.raters
     work = planned(world)
+    assert any("must pass the qualification in this pass" in note for note in work.notes)
     says = opening.refusal(rater, work)
     assert "at least 75% of your labels" in says
     assert "lead sends you the qualification" in says

@@ -104,6 +104,8 @@ class Rules:
     met        recording -> raters who had it in this pass in any batch, also in training.
     having     recording -> raters who have it in this pass as real work that still counts.
     before     recording -> raters who have it in the pass before; None where there is none.
+    drawn      recording -> real work on it in this pass, or else in the pass before: its arm and
+               its place in the sample are drawn already.
     """
 
     languages: dict[UUID, frozenset[str]] = field(default_factory=dict)
@@ -112,6 +114,7 @@ class Rules:
     met: dict[UUID, set[UUID]] = field(default_factory=lambda: defaultdict(set))
     having: dict[UUID, dict[UUID, Assignment]] = field(default_factory=lambda: defaultdict(dict))
     before: dict[UUID, set[UUID]] | None = None
+    drawn: dict[UUID, Assignment] = field(default_factory=dict)
 
     @classmethod
     def read(
@@ -144,6 +147,8 @@ class Rules:
             for row in here.filter(batch__pass_id=earlier_pass):
                 if _is_work(row):
                     rules.before[row.recording_id].add(row.rater_id)
+                    rules.drawn[row.recording_id] = row
+        rules.drawn |= {pk: next(iter(rows.values())) for pk, rows in rules.having.items() if rows}
         return rules
 
     def bar(self, recording: Recording, rater: User, *, free: bool = False) -> Bar | None:

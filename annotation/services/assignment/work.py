@@ -6,6 +6,7 @@ from collections import Counter
 from uuid import UUID
 
 from annotation.models import Assignment, Batch
+from annotation.services import qualification
 from annotation.services.assignment.draw import (
     Wanted,
     allocate,
@@ -54,6 +55,7 @@ def draw_work(frame: Frame, recordings: list[Recording], *, named: bool, infer: 
             work[rater].append(recording)
     queues = {pk: drawn.queue(pk, mine) for pk, mine in work.items() if mine}
     drawn.note_controls()
+    _note_unqualified(frame)
     idle = sorted(rater.username for rater in frame.raters if rater.pk not in queues)
     if idle and queues:
         frame.notes.append(f"Nothing is left for {', '.join(idle)}.")
@@ -74,6 +76,20 @@ def _after_the_pass_before(
             "which comes first in the study's design. Send them to raters in it."
         )
     return ready
+
+
+def _note_unqualified(frame: Frame) -> None:
+    """Say who must pass the qualification first: their real work waits until then."""
+    waiting = sorted(
+        rater.username
+        for rater in frame.raters
+        if not qualification.standing(rater, frame.study, frame.version.code, frame.part.id).passed
+    )
+    if waiting:
+        frame.notes.append(
+            f"{', '.join(waiting)} must pass the qualification in this pass before starting. Send "
+            "it to them, if you have not."
+        )
 
 
 def _earlier_loads(frame: Frame) -> dict[UUID, int]:
@@ -98,8 +114,8 @@ class _Draw:
         self.frame, self.rules, self.recordings = frame, rules, recordings
         self.named = named
         self.fewer: dict[str, list[str]] = {"gold": [], "repeats": []}
-        # An arm and a place in the sample belong to the recording, for all its raters, for good.
-        first = {pk: next(iter(rows.values())) for pk, rows in rules.having.items() if rows}
+        # An arm and a place in the sample belong to the recording, for all its raters and passes.
+        first = rules.drawn
         new = [each for each in recordings if each.pk not in first]
         arms: dict[UUID, str] = {pk: row.arm for pk, row in first.items()}
         arms |= draw_arms(new, frame.design, may_show={r.pk for r in new if infer(r)})

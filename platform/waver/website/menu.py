@@ -24,12 +24,12 @@ _PAGES = {
     "studies": (
         "My studies",
         (
-            *("studies", "study", "recordings", "recording", "batches"),
+            *("studies", "study", "recordings", "recording", "batches", "design"),
             *("agreement", "agreement-run", "releases", "release"),
             *("raters", "rater", "gold", "adjudication", "adjudication-item"),
         ),
     ),
-    "queue": ("My queue", ("queue", "instructions")),
+    "queue": ("My queue", ("queue", "instructions", "training")),
     "my-figures": ("My figures", ("my-figures", "rater-notice")),
 }
 

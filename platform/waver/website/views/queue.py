@@ -42,7 +42,7 @@ def queue(request: HttpRequest) -> HttpResponse:
     template = "website/_queue.html" if is_fragment(request) else "website/queue.html"
     user = person(request)
     lines = queries.queue(user)
-    studies = {line.batch.study for line in lines if line.has_work}
+    studies = {line.batch.study for line in lines if line.can_start}
     unread = {study.pk for study in studies if not care.has_read(user, study)}
     return render(request, template, {"lines": lines, "unread": unread})
 
