@@ -77,7 +77,7 @@ class RemoteProject(Row):
     remote_id = models.PositiveBigIntegerField(unique=True)
     # The newest change in Label Studio that was collected, by Label Studio's clock.
     reconciled_to = models.DateTimeField(null=True, blank=True)
-    # When the webhook called last.
+    # When the webhook called for the first time since the last look began; empty if it has not.
     woken_at = models.DateTimeField(null=True, blank=True)
     # When all ids were last compared, by ours.
     compared_at = models.DateTimeField(null=True, blank=True)

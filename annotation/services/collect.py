@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from itertools import islice
 from uuid import UUID
 
-from django.db import connection, transaction
+from django.db import connection
 from django.db.models import Q
 from django.db.models.functions import Now
 from django.utils import timezone
@@ -35,7 +35,7 @@ PAGE = 500
 State = Assignment.State
 # One question where the query builder would take two and most of the time that a call may take.
 _PROJECT_AND_JOB = """
-SELECT project.id, (
+SELECT project.id, project.woken_at IS NOT NULL, (
     SELECT job.state FROM core_job AS job
     WHERE job.key = %s || project.id::text AND job.state IN ('queued', 'running')
 )
@@ -56,10 +56,10 @@ class Collected:
 def wake(remote_project_id: int) -> bool:
     """Have one project collected, as its webhook asks; False for one that is not ours.
 
-    The rater waits for this answer, so it writes as little as it can:
-    - a collection that is queued has read nothing yet and will see the change: nothing to do;
-    - one that is running may have read past the change: the call is noted on the project's row,
-      which the collection looks at when it ends, and has itself followed by another;
+    The rater waits for this answer, so mostly it only asks one question:
+    - a collection that is queued has read nothing yet and will see the change;
+    - one that is running may have read past the change: the first call since it began is noted on
+      the project's row, by which it has itself followed by another (`called_since`);
     - else one is queued.
     """
     with connection.cursor() as cursor:
@@ -67,17 +67,23 @@ def wake(remote_project_id: int) -> bool:
         found = cursor.fetchone()
     if found is None:
         return False
-    project_id, state = found
-    if state == Job.State.QUEUED:
+    project_id, is_noted, state = found
+    if state == Job.State.QUEUED or (state == Job.State.RUNNING and is_noted):
         return True
-    with transaction.atomic():
-        with connection.cursor() as cursor:
-            # A call lost with the whole machine is one that the clock makes good.
-            cursor.execute("SET LOCAL synchronous_commit TO off")
-        RemoteProject.objects.filter(pk=project_id).update(woken_at=Now())
-        if state is None:
-            collect_soon(RemoteProject.objects.get(pk=project_id))
+    RemoteProject.objects.filter(pk=project_id).update(woken_at=Now())
+    if state is None:
+        collect_soon(RemoteProject.objects.get(pk=project_id))
     return True
+
+
+def begin_look(project: RemoteProject) -> None:
+    """Forget earlier calls: what they were about is there to be read from now on."""
+    RemoteProject.objects.filter(pk=project.pk).update(woken_at=None)
+
+
+def called_since(project: RemoteProject) -> bool:
+    """Tell whether the webhook called since `begin_look`."""
+    return RemoteProject.objects.filter(pk=project.pk, woken_at__isnull=False).exists()
 
 
 def collect_soon(project: RemoteProject) -> Job:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from annotation.models import Assignment
 from annotation.services.publish import WITHDRAWN
 from annotation.services.stays import GOING_ON, Stay
@@ -10,6 +12,8 @@ from waver.core.errors import ConsentRefused, Missing, NotAllowed
 from waver.recordings import media
 from waver.recordings.models import Asset
 
+_TOKEN = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_UNKNOWN = "This recording is not part of your work."
 _GO_ON = " Go on with the next one."
 
 
@@ -20,6 +24,8 @@ def show(stay: Stay, token: str, range_header: str | None) -> media.Served:
     NotAllowed for work given to another rater, and ConsentRefused, whose sentence names nobody,
     since raters do not know participants' codes.
     """
+    if not _TOKEN.fullmatch(token):  # anything else, such as a zero byte, is nobody's
+        raise Missing(_UNKNOWN)
     row = (
         Assignment.objects.filter(
             media_token=token,
@@ -32,7 +38,7 @@ def show(stay: Stay, token: str, range_header: str | None) -> media.Served:
         .first()
     )
     if row is None:
-        raise Missing("This recording is not part of your work.")
+        raise Missing(_UNKNOWN)
     if row.state == Assignment.State.WITHDRAWN:
         raise ConsentRefused(f"{WITHDRAWN}{_GO_ON}", purpose=Purpose.ANNOTATE.value)
     if row.state == Assignment.State.TAKEN_BACK:

@@ -153,6 +153,25 @@ def test_what_was_taken_for_deleted_and_is_there_is_stored_anew(published, memor
     assert list(verdicts) == ["accepted", "deleted", "accepted"]
 
 
+def test_a_webhook_call_queues_one_collection_and_is_noted_while_one_runs(
+    published, django_assert_num_queries
+):
+    project = published.projects.first()
+    assert not collect.wake(999_999)
+    assert collect.wake(project.remote_id)
+    with django_assert_num_queries(1):
+        assert collect.wake(project.remote_id)
+    job = Job.objects.get(name="annotation.collect")
+    Job.objects.filter(pk=job.pk).update(state="running", lease_until=timezone.now())
+    collect.begin_look(project)
+    assert not collect.called_since(project)
+    assert collect.wake(project.remote_id)
+    with django_assert_num_queries(1):
+        assert collect.wake(project.remote_id)
+    assert collect.called_since(project)
+    assert Job.objects.filter(name="annotation.collect").count() == 1
+
+
 def test_a_page_of_work_takes_a_handful_of_queries(
     published, memory, django_assert_max_num_queries
 ):

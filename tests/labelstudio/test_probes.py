@@ -6,6 +6,7 @@ probed without anybody listing them.
 
 from __future__ import annotations
 
+import http.client
 import re
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -13,13 +14,16 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from threading import Barrier
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
 
 from annotation.labelstudio import process
-from tests.labelstudio.scene import Scene, segment, submit
+from tests.factories import MembershipFactory
+from tests.labelstudio.scene import Scene, post_form, segment, submit
 from waver.accounts.models import User
+from waver.studies.models import Membership
 
 pytestmark = pytest.mark.labelstudio
 
@@ -118,7 +122,17 @@ def test_the_rules_name_routes_that_exist(routes):
     assert ruled <= known
 
 
-@pytest.mark.parametrize(("asker", "owner"), [("A", "B"), ("B", "A"), ("nobody", "A")])
+@pytest.mark.parametrize(
+    ("asker", "owner"),
+    [
+        ("A", "B"),
+        ("B", "A"),
+        ("nobody", "A"),
+        ("lead", "A"),
+        pytest.param("service from outside", "A", marks=pytest.mark.slow),
+        pytest.param("service with a rater's session", "B", marks=pytest.mark.slow),
+    ],
+)
 def test_nothing_of_another_rater_comes_back_or_changes(stage, people, routes, asker, owner):
     theirs = people[owner]
     before = _fingerprint(stage)
@@ -233,6 +247,113 @@ def test_a_word_in_query_or_body_cannot_speak_for_another(people):
         assert answer.json()["detail"].endswith(".")
     twice = send("POST", f"/api/tasks/{mine.task}/annotations/", json={"result": result})
     assert twice.status_code == 409
+
+
+@pytest.mark.parametrize(
+    "header", ["X-HTTP-Method-Override", "X-Method-Override", "X-HTTP-Method", "X-Original-Method"]
+)
+def test_no_header_makes_one_verb_another(stage, people, header):
+    mine, other = people["A"], people["B"]
+    before = _fingerprint(stage)
+    for owner in (mine, other):
+        for path in (f"/api/tasks/{owner.task}/", f"/api/projects/{owner.project}/"):
+            for wanted in ("DELETE", "PUT", "PATCH"):
+                mine.browser.get(path, headers={header: wanted})
+                mine.browser.post(path, headers={header: wanted}, json={"title": "changed"})
+                mine.browser.get(path, params={"_method": wanted})
+    for verb in ("OPTIONS", "TRACE", "CONNECT", "PROPFIND", "delete", "GETX"):
+        answer = mine.browser.request(verb, f"/api/tasks/{other.task}/")
+        assert answer.status_code >= 400
+        assert not any(mark in answer.text for mark in other.marks)
+    assert _fingerprint(stage) == before
+
+
+def test_no_way_of_writing_an_address_leads_elsewhere(people):
+    """Django judges what it resolved; here are the writings that a filter on text would miss."""
+    mine, other = people["A"], people["B"]
+    raw = [
+        "//api/tasks/{t}/", "/api//tasks/{t}/", "/api/tasks/{t}", "/api/tasks/{t}//",
+        "/api/tasks/{t}/;x=1", "/api/tasks;x/{t}/", "/api/tasks/{t}/.", "/./api/tasks/{t}/",
+        "/health/../api/tasks/{t}/", "/static/../api/tasks/{t}/", "/static/%2e%2e/api/tasks/{t}/",
+        "/static/..%2fapi/tasks/{t}/", "/%61pi/tasks/{t}/", "/api/tasks/{t}%2f",
+        "/api/tasks/{t}%00",
+        "/api/tasks/+{t}/", "/api/tasks/0{t}/", "/api/tasks/{t}.json",
+        "/api/tasks/{t}/?format=json",
+        "/API/tasks/{t}/", "/api/tasks/{t}/%20", "/waver/enter/../../api/tasks/{t}/",
+        "/api/projects/{p}/next/", "/api/projects/{p}//next/", "/projects/{p}/data/;",
+        "/data/upload/{p}/x.json", "/data/export/{p}/x.json", "/data/avatars/..%2f..%2fexport/x",
+        "/static/..%2f..%2f..%2fexport/", "/react-app/..%2f..%2f..%2fetc/passwd",
+        "/label-studio-frontend/..%2f..%2fcore/settings/base.py",
+    ]  # fmt: skip
+    address = urlsplit(str(mine.browser.base_url))
+    cookies = "; ".join(f"{name}={value}" for name, value in mine.browser.cookies.items())
+    for written in raw:
+        path = written.format(t=other.task, p=other.project)
+        # Not by a library: it would tidy the address up before sending it.
+        connection = http.client.HTTPConnection(address.hostname, address.port, timeout=30)
+        connection.request("GET", path, headers={"Cookie": cookies, "X-Original-URL": path})
+        answer = connection.getresponse()
+        text = answer.read().decode(errors="replace")
+        connection.close()
+        # Health and files answer whatever is written behind them; they hold nobody's data.
+        assert answer.status in (200, 301, 302, 400, 403, 404), (path, answer.status)
+        assert answer.status != 200 or path.startswith(("/health/", "/static/")), path
+        assert not any(mark in text for mark in (*other.marks, "SECRET_KEY", "root:")), path
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    [
+        "text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x",
+        "application/JSON; charset=utf-8; charset=utf-7", "application/json+x", "application/xml",
+        "", "application/json, text/plain",
+    ],
+)  # fmt: skip
+def test_no_content_type_hides_a_body_from_the_guard(stage, people, content_type):
+    mine, other = people["A"], people["B"]
+    before = _fingerprint(stage)
+    body = b'{"completed_by": %d, "task": %d, "ground_truth": true}' % (
+        other.remote_user, other.task,
+    )  # fmt: skip
+    for verb, path in (
+        ("PATCH", f"/api/annotations/{mine.annotation}/"),
+        ("POST", f"/api/tasks/{mine.open_task}/annotations/"),
+        ("POST", "/api/dm/views/"),
+    ):
+        headers = {"Content-Type": content_type}
+        answer = mine.browser.request(verb, path, content=body, headers=headers)
+        assert answer.status_code == 403, (verb, path, answer.status_code, answer.text)
+    assert _fingerprint(stage) == before
+
+
+def test_media_tokens_cannot_be_guessed_or_borrowed(stage, people):
+    mine, other = people["A"], people["B"]
+    own, theirs = mine.marks[-1], other.marks[-1]
+    assert mine.browser.get(f"/waver/media/{own}", headers={"Range": "bytes=0-9"}).is_success
+    guesses = [
+        theirs, own[:-1], own + "0", own[:-1] + "~", own.upper(), own.swapcase(), "0", "%",
+        "_" * 64, f"{own}%20", f"{own}%00", f"..%2f{theirs}", f"{own}/../{theirs}",
+        f"{own}?token={theirs}x",
+    ]  # fmt: skip
+    for guess in guesses[:-1]:
+        assert mine.browser.get(f"/waver/media/{guess}").status_code in (403, 404), guess
+    # What stands behind the question mark is not read at all.
+    assert mine.browser.get(f"/waver/media/{guesses[-1]}").status_code in (200, 403)
+
+
+def test_after_signing_out_no_byte_range_is_given_any_more(stage, people):
+    mine = people["A"]
+    waver = stage.sign_in(mine.user)
+    labels = stage.start_labelling(waver)
+    path = f"/waver/media/{mine.marks[-1]}"
+    assert labels.get(path, headers={"Range": "bytes=0-9"}).status_code == 206
+    kept = httpx.Cookies(labels.cookies)
+    post_form(waver, "/sign-out/", {})
+    with httpx.Client(base_url=labels.base_url, cookies=kept) as stolen:
+        for asked in ("bytes=0-9", "bytes=10-", "bytes=-5", ""):
+            answer = stolen.get(path, headers={"Range": asked} if asked else {})
+            assert answer.status_code == 403
+            assert answer.headers["content-type"].startswith("application/json")
 
 
 def test_of_submissions_at_the_same_moment_one_is_stored(stage, people):
@@ -350,13 +471,29 @@ def _service() -> dict[str, str]:
 
 
 def _client(stage: Scene, people: dict[str, Person], asker: str) -> httpx.Client:
+    """Give what the asker's browser or program would send.
+
+    A lead is signed in to Waver, and cookies ignore ports: the same host name means that the
+    lead's reach Label Studio too. The service's token counts only from a private address that no
+    proxy has passed on, and never beside somebody's session.
+    """
     url = stage.running.label_studio_url
+    more: dict[str, str] = {}
     cookies = people[asker].browser.cookies if asker in people else None
-    return httpx.Client(base_url=url, cookies=cookies, headers={"Origin": url}, timeout=60)
+    if asker == "lead":
+        lead = MembershipFactory(study=stage.study, role=Membership.Role.LEAD).user
+        cookies = stage.sign_in(lead).cookies
+    if asker.startswith("service"):
+        more = _service()
+    if asker == "service from outside":
+        more["X-Forwarded-For"] = "192.0.2.7"
+    if asker == "service with a rater's session":
+        cookies = people["A"].browser.cookies
+    return httpx.Client(base_url=url, cookies=cookies, headers={"Origin": url, **more}, timeout=60)
 
 
 def _harmless(route: str, asker: str) -> bool:
-    return route.startswith(FILES) or (asker != "nobody" and route in ABOUT_ONESELF)
+    return route.startswith(FILES) or (asker in ("A", "B") and route in ABOUT_ONESELF)
 
 
 def _probe(

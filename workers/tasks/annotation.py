@@ -37,10 +37,10 @@ def collect_work(run: JobRun) -> None:
         collect.collect_all()
         return
     project = RemoteProject.objects.get(pk=run.job.subject_id)
+    collect.begin_look(project)
     collect.collect_project(project, received_by=Annotation.Route.WEBHOOK)
     with run.commit():
-        called_since = RemoteProject.objects.exclude(woken_at=project.woken_at)
-        if called_since.filter(pk=project.pk).exists():
+        if collect.called_since(project):
             collect.collect_soon(project)
 
 
