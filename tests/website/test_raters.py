@@ -160,6 +160,7 @@ def test_a_rater_reads_no_controls_no_items_and_no_names(house: House, world: Wo
     assert "85 %" in pages[0]
     assert "control items, or a few more" in pages[0]
     held = json.loads(pages[-1])
+    assert held["code_in_releases"] is None
     assert len(held["assignments"]) == 30
     assert {row["kind"] for row in held["assignments"]} == {"work"}
 

@@ -41,6 +41,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("sign-in/", auth.SignIn.as_view(), name="sign-in"),
     path("sign-out/", auth.SignOut.as_view(), name="sign-out"),
     path("health/", status.health, name="health"),
+    path("signing-key/", releases.signing_key, name="signing-key"),
     path("status/", status.status, name="status"),
     path("queue/", queue.queue, name="queue"),
     path("queue/<uuid:batch_id>/instructions/", queue.instructions, name="instructions"),
@@ -84,7 +85,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path(f"{STUDY}gold/", gold.known_answers, name="gold"),
     path(f"{STUDY}gold/<uuid:item_id>/retire/", gold.retire, name="gold-retire"),
     path(f"{RATER}figures.csv", raters.table, name="rater-table"),
-    path(f"{RATER}held.json", raters.held, name="rater-held"),
+    path(f"{RATER}held.json", raters.held_by_study, name="rater-held"),
     path(f"{RATER}profile/", raters.profile, name="rater-profile"),
     path(f"{RATER}conflicts/", raters.conflicts, name="rater-conflicts"),
     *(

@@ -18,6 +18,7 @@ from annotation.services import care
 from annotation.services.care import retention
 from waver.accounts.models import User
 from waver.core.errors import Missing, NotAllowed
+from waver.datasets.models import ReleaseCode
 from waver.studies.access import roles_in
 from waver.studies.models import Membership, Study
 
@@ -183,6 +184,12 @@ def table(figures: RaterFigures) -> str:
                 [each.key, each.title, value, *ends, each.n, each.of, each.means, each.attention]
             )
     return out.getvalue()
+
+
+def code_in_releases(found: RaterAccess) -> str | None:
+    """Give the code by which releases name the rater; None while no release has their work."""
+    rows = ReleaseCode.objects.filter(study=found.study, rater_id=found.rater.pk)
+    return rows.values_list("code", flat=True).first()
 
 
 def studies_of(user: User) -> list[tuple[Study, bool]]:

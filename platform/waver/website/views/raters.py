@@ -128,7 +128,7 @@ def plot(
 
 @require_safe
 @login_required
-def held(request: HttpRequest, code: str, rater_id: UUID) -> HttpResponse:
+def held_by_study(request: HttpRequest, code: str, rater_id: UUID) -> HttpResponse:
     """Give raters everything that the study holds about them, as JSON; to nobody else."""
     found = _access(request, code, rater_id)
     if found.user.pk != found.rater.pk:
@@ -136,9 +136,11 @@ def held(request: HttpRequest, code: str, rater_id: UUID) -> HttpResponse:
             "What is held about a rater is given to that rater only. The figures on the page are "
             "what a lead needs."
         )
-    body = json.dumps(
-        held_about(found.rater, found.study), cls=DjangoJSONEncoder, indent=2, ensure_ascii=False
-    )
+    held = {
+        **held_about(found.rater, found.study),
+        "code_in_releases": queries.code_in_releases(found),
+    }
+    body = json.dumps(held, cls=DjangoJSONEncoder, indent=2, ensure_ascii=False)
     return HttpResponse(
         body, content_type="application/json", headers=_attachment(found, "held-about-me.json")
     )
