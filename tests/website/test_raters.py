@@ -28,19 +28,29 @@ from waver.studies.models import Membership, Study
 
 @pytest.fixture
 def world(house: House) -> World:
+    """Three raters who marked two recordings."""
+    return made_world(house, recordings=2, controls=0)
+
+
+@pytest.fixture
+def full(house: House) -> World:
     """Three raters with 24 shared recordings, of which the first rater marks some otherwise."""
+    return made_world(house, recordings=24, controls=6)
+
+
+def made_world(house: House, *, recordings: int, controls: int) -> World:
     CodebookVersionFactory(study=house.study)
     others = [
         MembershipFactory(study=house.study, role="annotator", user__username=name).user
         for name in ("grace", "katherine")
     ]
     made = World(house.study, [house.people["annotator"], *others])
-    for place, recording in enumerate(made.recordings(24)):
+    for place, recording in enumerate(made.recordings(recordings)):
         at = MONDAY + timedelta(hours=place)
         for number, rater in enumerate(made.raters):
             said = [(2, 6)] if number or place < 20 else [(7, 9)]
             made.mark(rater, recording, said, at=at, lead=30 + place)
-    for place, recording in enumerate(made.recordings(6)):
+    for place, recording in enumerate(made.recordings(controls)):
         made.know(recording, [(2, 6)])
         made.mark(made.raters[0], recording, [(2, 6)] if place else [], is_gold=True,
                   at=MONDAY + timedelta(days=2, hours=place))  # fmt: skip
@@ -106,53 +116,53 @@ def test_who_is_no_rater_has_no_page(house: House, world: World):
         assert lead.get(address(world.study, person)).status_code == 404
 
 
-def test_the_lead_sees_figures_intervals_plots_and_what_needs_attention(house: House, world: World):
+def test_the_lead_sees_figures_intervals_plots_and_what_needs_attention(house: House, full: World):
     client = signed_in(house.people["lead"])
-    text = client.get(address(world.study, world.raters[0])).content.decode()
+    text = client.get(address(full.study, full.raters[0])).content.decode()
     for words in (
         "83 %", "44 % to 97 %", "control items", "What needs attention",
         "No recording has been labelled a second time yet.", "<polyline", "<rect",
         "No pre-label was shown to this rater.", "Evidence for a fall",
     ):  # fmt: skip
         assert words in text, words
-    listed = client.get(reverse("website:raters", args=[world.study.code])).content.decode()
-    for rater in world.raters:
+    listed = client.get(reverse("website:raters", args=[full.study.code])).content.decode()
+    for rater in full.raters:
         assert rater.username in listed
     assert "30 of 30" in listed
     assert "44 % to 97 %, n = 6" in listed
 
 
-def test_the_table_and_the_plots_can_be_taken_away(house: House, world: World):
-    client, rater = signed_in(house.people["lead"]), world.raters[0]
+def test_the_table_and_the_plots_can_be_taken_away(house: House, full: World):
+    client, rater = signed_in(house.people["lead"]), full.raters[0]
     rows = list(
         csv.DictReader(
-            io.StringIO(client.get(address(world.study, rater, "rater-table")).content.decode())
+            io.StringIO(client.get(address(full.study, rater, "rater-table")).content.decode())
         )
     )
     found = {row["figure"]: row for row in rows}
     assert float(found["gold"]["value"]) == 5 / 6
     assert (found["repeats"]["value"], found["repeats"]["n"]) == ("", "0")
-    svg = client.get(address(world.study, rater, "rater-course-svg", place=1))
+    svg = client.get(address(full.study, rater, "rater-course-svg", place=1))
     assert svg["Content-Type"] == "image/svg+xml"
     assert b"<polyline" in svg.content
-    course = client.get(address(world.study, rater, "rater-course-csv", place=1)).content.decode()
+    course = client.get(address(full.study, rater, "rater-course-csv", place=1)).content.decode()
     assert course.splitlines()[0] == "item,at,agreement,rolling,cusum"
     assert len(course.splitlines()) == 25
-    gone = client.get(address(world.study, rater, "rater-course-svg", place=9))
+    gone = client.get(address(full.study, rater, "rater-course-svg", place=9))
     assert gone.status_code == 404
 
 
-def test_a_rater_reads_no_controls_no_items_and_no_names(house: House, world: World):
-    rater = world.raters[0]
+def test_a_rater_reads_no_controls_no_items_and_no_names(house: House, full: World):
+    rater = full.raters[0]
     client = signed_in(rater)
     pages = [
-        client.get(address(world.study, rater, name, **more)).content.decode()
+        client.get(address(full.study, rater, name, **more)).content.decode()
         for name, more in ABOUT_ONE
     ]
-    secrets = {other.username for other in world.raters[1:]} | {"is_gold"}
-    secrets |= set(world.study.participants.values_list("code", flat=True))
-    secrets |= {str(pk) for pk in world.study.recordings.values_list("pk", flat=True)}
-    secrets |= set(world.study.recordings.values_list("original_name", flat=True))
+    secrets = {other.username for other in full.raters[1:]} | {"is_gold"}
+    secrets |= set(full.study.participants.values_list("code", flat=True))
+    secrets |= {str(pk) for pk in full.study.recordings.values_list("pk", flat=True)}
+    secrets |= set(full.study.recordings.values_list("original_name", flat=True))
     for text in pages:
         assert [word for word in secrets if word in text] == []
     # Six controls among 30 recordings of a week that is over: told in one step, rounded.
