@@ -41,7 +41,8 @@ from annotation.agreement.raters import (
 )
 from annotation.agreement.ratings import Ratings
 from annotation.agreement.results import Interval, Undefined
-from annotation.agreement.segments import GAP, Runs, Segments
+from annotation.agreement.segment_rows import GAP
+from annotation.agreement.segments import Runs, Segments
 from annotation.agreement.statistics import SufficientStatistics, sufficient
 from annotation.agreement.unitizing import UnitizingAlpha, u_alpha
 

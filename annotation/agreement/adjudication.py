@@ -18,7 +18,8 @@ import numpy.typing as npt
 from annotation.agreement.consensus import VoteDistribution, vote_distribution
 from annotation.agreement.dawid_skene import DawidSkene
 from annotation.agreement.ratings import Ratings
-from annotation.agreement.segments import GAP, Segments
+from annotation.agreement.segment_rows import GAP
+from annotation.agreement.segments import Segments
 
 Float64 = npt.NDArray[np.float64]
 
