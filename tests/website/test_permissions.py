@@ -57,6 +57,7 @@ EXPECTED: dict[str, tuple[Arguments, str, dict[str, int]]] = {
     "sign-in": (lambda m: {}, "get", dict.fromkeys(ROLES, 302) | {"nobody": OK}),
     "sign-out": (lambda m: {}, "post", dict.fromkeys(ROLES, 302)),
     "health": (lambda m: {}, "get", EVERYBODY),
+    "signing-key": (lambda m: {}, "get", EVERYBODY),
     "status": (lambda m: {}, "get", dict.fromkeys(ROLES, NO) | answers(administrator=OK)),
     "queue": (lambda m: {}, "get", OWN_QUEUE),
     # The one batch is real work, whose answers nobody is shown (404).

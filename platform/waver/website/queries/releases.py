@@ -171,6 +171,16 @@ def _stamps(figures: dict[str, Any]) -> list[str]:
             "Demonstration: the gate's policy asked for fewer participants than an honest claim "
             "needs. Nothing here is evidence that a label is reliable."
         )
+    verdicts = figures.get("labels", {})
+    votes = [key for key, verdict in verdicts.items() if verdict == "tentative"]
+    waived = [key for key, verdict in verdicts.items() if verdict == "waived"]
+    if votes:
+        found.append(
+            f"Tentative: {', '.join(votes)} came close and did not pass. Of it, only the raters' "
+            "votes are here."
+        )
+    if waived:
+        found.append(f"Waived: {', '.join(waived)} did not pass; its sentence says who let it out.")
     if figures.get("is_synthetic"):
         found.append(
             "Synthetic: some recordings, participants or raters are computer-made; the tables mark "

@@ -12,6 +12,7 @@ from django.views.decorators.http import require_POST, require_safe
 from waver.core import audit
 from waver.core.errors import Conflict, ConsentRefused
 from waver.datasets.models import Release
+from waver.datasets.receipts import known_keys
 from waver.website import archive
 from waver.website.access import RESEARCH, StudyAccess, study_page
 from waver.website.queries import agreement as agreement_queries
@@ -113,3 +114,9 @@ def _require_consent(row: Release, *, actor: str) -> None:
             f"Release {row.version} is {row.get_state_display().lower()} and cannot be downloaded "
             "now. Its page says more."
         )
+
+
+@require_safe
+def signing_key(request: HttpRequest) -> HttpResponse:
+    """Show everybody the public keys that this installation's receipts can be checked with."""
+    return render(request, "website/signing_key.html", {"keys": known_keys()})
