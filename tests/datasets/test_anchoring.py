@@ -8,6 +8,8 @@ import pytest
 from annotation.agreement import Ratings, Undefined, coefficients, compare, interval, sufficient
 from tests.datasets.test_figures import looked
 from tests.datasets.worlds import label, world
+from waver.consent.models import Purpose
+from waver.consent.services import withdraw
 from waver.datasets import figures, measures
 from waver.datasets.anchoring import LEAST_PARTICIPANTS, ArmData, Difference, anchoring
 from waver.datasets.labels import Label
@@ -127,7 +129,7 @@ def test_the_share_of_a_value_is_the_mean_over_units_and_has_an_interval():
 
 @pytest.mark.django_db
 def test_a_look_compares_its_arms_by_time_and_leaves_out_nobody_with_one_rater():
-    made = world(participants=12, recordings_each=2)
+    made = world(participants=12, recordings_each=2, consented=True)
     shown, blind = made.recordings[::2], made.recordings[1::2]
     label(made, errors=0.1, jitter_us=600_000, recordings=blind, passes=("segments",))
     label(made, jitter_us=0, recordings=shown, passes=("segments",), arm="prelabel", seed=9)
@@ -144,3 +146,8 @@ def test_a_look_compares_its_arms_by_time_and_leaves_out_nobody_with_one_rater()
     assert found.alpha.low > 0
     # The gate looked at the blind arm alone.
     assert run.receipt["labels"]["segments/ah"]["alpha"] == pytest.approx(found.blind.alpha)
+    # Whoever could not be drawn is in neither group.
+    withdraw(participant=made.participants[0], purpose=Purpose.INFER, actor="tests")
+    (found,) = figures.arms(run)
+    assert (found.blind.recordings, found.shown.recordings) == (11, 11)
+    assert {pair.recordings for pair in figures.raters(run, one).pairs.values()} == {12}

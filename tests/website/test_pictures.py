@@ -402,3 +402,26 @@ def test_a_decision_stands_under_the_vote_as_long_as_it_is_about_these_labels(lo
     assert [(row["kind"], row["start_s"], row["end_s"]) for row in decided] == [
         ("decided", "1.5", "5.5")
     ]
+
+
+def test_opening_the_pages_measures_and_resamples_nothing(
+    looked, monkeypatch, django_assert_max_num_queries
+):
+    """What is slow is a worker's work, or kept by its content."""
+    from annotation.agreement import intervals
+    from waver.datasets import measures as module
+
+    made, _ = looked
+    client = as_role(made, "lead")
+    paths = [
+        reverse(f"website:{name}", args=[made.study.code]) for name in ("agreement", "anchoring")
+    ]
+    before = [client.get(path).content.count(b"<tr") for path in paths]
+
+    def never(*_: object, **__: object) -> None:
+        raise AssertionError("A page did a worker's work.")
+
+    monkeypatch.setattr(intervals, "_replicates", never)
+    monkeypatch.setattr(module, "items_of", never)
+    with django_assert_max_num_queries(60):
+        assert [client.get(path).content.count(b"<tr") for path in paths] == before

@@ -228,7 +228,7 @@ def most_disputed(run: GateRun, one: Judged) -> QuerySet[RecordingDisagreement]:
 
 
 def arms(run: GateRun) -> list[Anchoring]:
-    """Compare the arms of every label that a look judged."""
+    """Compare the arms of every label that a look judged, among those who could be in either."""
     return [
         anchoring(one.label, blind=sides[_ARMS[0]], shown=sides[_ARMS[1]])
         for one in judged(run).values()
@@ -328,9 +328,12 @@ def _arms(snapshot: Snapshot, one: Judged, blind: Measured) -> dict[str, dict[st
 
 def _sides(run: GateRun, one: Judged) -> dict[str, ArmData]:
     rows: dict[str, dict[str, list[float]]] = {arm: {} for arm in _ARMS}
+    # Whoever does not let models mark cues could not be drawn for the arm with pre-labels: in the
+    # comparison they would make the other arm different for another reason than the draw.
+    allow = ConsentState.objects.filter(purpose=Purpose.INFER, allowed=True)
+    could_be_drawn = taking_part(run.snapshot.study).filter(pk__in=allow.values("participant"))
     found = Figure.objects.filter(
-        snapshot=run.snapshot_id, kind=Kind.ARMS, label=one.name,
-        participant__in=taking_part(run.snapshot.study),
+        snapshot=run.snapshot_id, kind=Kind.ARMS, label=one.name, participant__in=could_be_drawn
     ).order_by("participant").values_list("participant", "values")  # fmt: skip
     for participant, values in found.iterator(chunk_size=_BATCH):
         for arm, row in values.items():
