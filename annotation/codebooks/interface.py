@@ -27,6 +27,9 @@ A slider that was not moved looks like an answer in the middle and is none; butt
 """
 
 
+_SMALL = "font-size: 14px; font-weight: 400; line-height: 1.4; margin: 0"
+
+
 def target(part: Pass) -> str:
     """What the answers of a pass are attached to: the name of the media part."""
     return AUDIO if part.unit == "segment" and part.timeline == "waveform" else VIDEO
@@ -103,6 +106,8 @@ def _explained(question: Question) -> list[str]:
     said = [question.hint] if question.hint else []
     if question.kind == "rating":
         said.append(_ends(question))
+    if is_slider(question):
+        said.append("Move the slider to answer; as long as you do not, nothing is chosen.")
     if question.kind == "compound":
         said.append(_blend(question))
     if question.each is not None:
@@ -135,10 +140,7 @@ def _rate_text(part: Pass) -> str:
 
 def _add_transcript(box: Xml.Element) -> None:
     Xml.SubElement(box, "Header", value="What is said", size="5")
-    Xml.SubElement(
-        box, "Paragraphs", name=TRANSCRIPT, value=f"${TRANSCRIPT}", layout="dialogue",
-        nameKey="at", textKey="text",
-    )  # fmt: skip
+    Xml.SubElement(box, "Text", name=TRANSCRIPT, value=f"${TRANSCRIPT}")
 
 
 def _add_timeline(view: Xml.Element, part: Pass) -> None:
@@ -161,7 +163,7 @@ def _add_question(view: Xml.Element, part: Pass, question: Question) -> None:
     title = question.title if question.required else f"{question.title} (if any)"
     Xml.SubElement(box, "Header", value=title, size="5")
     for text in _explained(question):
-        Xml.SubElement(box, "Header", value=text, size="6")
+        Xml.SubElement(box, "Header", value=text, size="6", style=_SMALL)
     common = {"name": control_name(question), "toName": target(part), **per_segment}
     _add_control(box, question, common)
     if question.each is None:
@@ -173,13 +175,18 @@ def _add_question(view: Xml.Element, part: Pass, question: Question) -> None:
             "whenChoiceValue": value.title,
         }
         inner = Xml.SubElement(box, "View", shown)
-        Xml.SubElement(inner, "Header", value=f"{value.title}: {question.each.title}", size="6")
+        Xml.SubElement(
+            inner, "Header", value=f"{value.title}: {question.each.title}", size="6", style=_SMALL
+        )
         common = {"name": each_name(question, value.id), "toName": target(part), **per_segment}
-        _add_control(inner, question.each, common)
+        # Of a segment, Label Studio would ask for the hidden ones too: Waver checks those itself.
+        _add_control(inner, question.each, common, ask=not per_segment)
 
 
-def _add_control(box: Xml.Element, question: Question, common: dict[str, str]) -> None:
-    if question.required:
+def _add_control(
+    box: Xml.Element, question: Question, common: dict[str, str], *, ask: bool = True
+) -> None:
+    if question.required and ask:
         common["required"] = "true"
         common["requiredMessage"] = f"Please answer: {question.title}"
     if question.kind == "text":

@@ -48,7 +48,7 @@ class NewTask:
     media_url: str
     prediction: list[dict[str, Any]] | None = None
     prediction_version: str = ""
-    transcript: list[dict[str, str]] | None = None
+    transcript: str | None = None
 
 
 @dataclass(frozen=True)

@@ -256,21 +256,19 @@ def _has_transcript(batch: Batch, codebook: Codebook) -> bool:
     if not codebook.pass_(batch.pass_id).transcript:
         return False
     recordings = set(batch.assignments.values_list("recording_id", flat=True))
-    return bool(transcripts.lines_of(recordings))
+    return bool(transcripts.texts_of(recordings))
 
 
-def _transcripts(
-    rows: list[Assignment], pass_id: str, codebook: Codebook
-) -> dict[UUID, list[dict[str, str]]]:
-    """Give what is said in each recording, nothing where it is unknown; empty unless asked for."""
+def _transcripts(rows: list[Assignment], pass_id: str, codebook: Codebook) -> dict[UUID, str]:
+    """Give what is said in each recording; empty unless the pass asks for it."""
     if not codebook.pass_(pass_id).transcript:
         return {}
     recordings = {row.recording_id for row in rows}
-    found = transcripts.lines_of(recordings)
-    return {recording: found.get(recording, []) for recording in recordings}
+    found = transcripts.texts_of(recordings)
+    return {recording: found.get(recording, transcripts.UNKNOWN) for recording in recordings}
 
 
-def _task(row: Assignment, transcript: list[dict[str, str]] | None) -> NewTask:
+def _task(row: Assignment, transcript: str | None) -> NewTask:
     """Give what a rater may know of a recording: an opaque id, where to see it, what is said."""
     return NewTask(
         assignment_id=str(row.pk),

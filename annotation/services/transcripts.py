@@ -15,21 +15,21 @@ from waver.core import storage
 from waver.core.errors import BadInput
 from waver.recordings.models import Asset
 
-Line = dict[str, str]
+UNKNOWN = "There is no transcript of this clip."
 
 
-def lines_of(recordings: Collection[UUID]) -> dict[UUID, list[Line]]:
-    """Give the lines of each of these recordings that has a transcript: [{"at", "text"}, …].
+def texts_of(recordings: Collection[UUID]) -> dict[UUID, str]:
+    """Give what is said in each of these recordings that has a transcript, a line for each part.
 
     Raises BadInput for a transcript that cannot be read.
     """
     assets = Asset.objects.filter(
         recording__in=recordings, kind=Asset.Kind.TRANSCRIPT, blob__erased_at__isnull=True
     ).select_related("blob")
-    return {asset.recording_id: _lines(asset) for asset in assets}
+    return {asset.recording_id: _text(asset) for asset in assets}
 
 
-def _lines(asset: Asset) -> list[Line]:
+def _text(asset: Asset) -> str:
     try:
         data: Mapping[str, Any] = json.loads(b"".join(storage.open_range(asset.blob)))
         rows = [(int(row["start_us"]), str(row["text"]).strip()) for row in data["segments"]]
@@ -38,7 +38,7 @@ def _lines(asset: Asset) -> list[Line]:
             f"The transcript of the recording {asset.recording_id} cannot be read "
             f"({type(error).__name__}). Make it again, or have the pass not show it."
         ) from error
-    return [{"at": _clock(start), "text": text} for start, text in sorted(rows) if text]
+    return "\n".join(f"{_clock(start)}  {text}" for start, text in sorted(rows) if text) or UNKNOWN
 
 
 def _clock(us: int) -> str:

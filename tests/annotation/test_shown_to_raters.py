@@ -93,16 +93,14 @@ def test_what_is_said_is_shown_where_it_is_known_and_asked_for(db, storage_folde
     lab = _lab("clues")
     _say(lab.recordings[0], SAID)
     told = _publish(lab, "units", memory)
-    assert "<Paragraphs" in told
-    spoken = {json.dumps(task.transcript) for task in memory.sent}
-    lines = [{"at": "0:00", "text": "I do."}, {"at": "1:01", "text": "Well …"}]
-    assert spoken == {json.dumps(lines), "[]"}
+    assert "What is said" in told
+    spoken = {task.transcript for task in memory.sent}
+    assert spoken == {"0:00  I do.\n1:01  Well …", "There is no transcript of this clip."}
 
 
 def test_without_any_transcript_its_place_is_left_out(db, storage_folder, memory):
     told = _publish(_lab("clues"), "units", memory)
-    assert "<Paragraphs" not in told
-    assert {json.dumps(task.transcript) for task in memory.sent} == {"[]"}
+    assert "What is said" not in told
 
 
 def test_a_pass_that_does_not_ask_is_told_nothing(db, storage_folder, memory):

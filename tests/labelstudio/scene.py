@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import json
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -32,7 +33,7 @@ from tests.factories import (
 )
 from tests.labelstudio.running import Running
 from waver.accounts.models import User
-from waver.recordings.models import Recording
+from waver.recordings.models import Asset, Recording
 from waver.studies.models import Membership, Study
 from workers import tasks as tasks
 from workers.runner import drain
@@ -146,9 +147,20 @@ def land(url: httpx.URL | str) -> str:
 
 @contextmanager
 def scene(
-    running: Running, folder: Path, settings: Any, *, count: int = 4, prelabel_share: float = 0.5
+    running: Running,
+    folder: Path,
+    settings: Any,
+    *,
+    count: int = 4,
+    prelabel_share: float = 0.5,
+    codebook: str = "bah",
+    pass_id: str = "segments",
+    said: str = "",
 ) -> Iterator[Scene]:
-    """Make the study, publish its batch and, at the end, leave Waver's tables empty again."""
+    """Make the study, publish its batch and, at the end, leave Waver's tables empty again.
+
+    With something `said`, each recording has a transcript of that one line.
+    """
     before = settings.WAVER_STORAGE, settings.WAVER_SCRATCH
     settings.WAVER_STORAGE = {"backend": "folder", "folder": folder / "storage"}
     settings.WAVER_SCRATCH = folder / "scratch"
@@ -156,7 +168,7 @@ def scene(
     study = StudyFactory(
         design={"raters_per_recording": 2, "prelabel_share": prelabel_share, "seed": 3}
     )
-    codebooks.install_codebook(study, shipped()["bah"].read_text(encoding="utf-8"), "tests")
+    codebooks.install_codebook(study, shipped()[codebook].read_text(encoding="utf-8"), "tests")
     raters = tuple(
         MembershipFactory(
             study=study, role=Membership.Role.ANNOTATOR, user__username=f"rater-{letter}"
@@ -171,10 +183,12 @@ def scene(
             participant=consented_participant(study), duration_us=SECONDS * 1_000_000
         )
         AssetFactory(recording=recording, data=clip)
+        if said:
+            _transcribe(recording, said)
         run = ModelRunFactory(recording=recording)
         CueCandidateFactory(run=run, recording=recording, start_us=1_500_000, end_us=2_500_000)
         recordings.append(recording)
-    batch = assign.plan_batch(study, "segments", list(raters), "tests")
+    batch = assign.plan_batch(study, pass_id, list(raters), "tests")
     publish.start(batch, "tests")
     jobs = drain(queues=["io"])
     assert [job.state for job in jobs] == ["done"], [job.error for job in jobs]
@@ -196,6 +210,17 @@ def _clear() -> None:
     for project in RemoteProject.objects.all():
         client.forget_tasks(project.remote_id, [])
         client.delete_project(project.remote_id)
+
+
+def _transcribe(recording: Recording, said: str) -> None:
+    """Give a recording a transcript of one line."""
+    line = {"start_us": 1_000_000, "end_us": 2_000_000, "text": said}
+    AssetFactory(
+        recording=recording,
+        kind=Asset.Kind.TRANSCRIPT,
+        media_type="application/json",
+        data=json.dumps({"segments": [line]}).encode(),
+    )
 
 
 def make_clip(target: Path) -> bytes:
