@@ -30,14 +30,15 @@ PAGES = {
     "releases": "/studies/<study>/releases/", "release": "/studies/<study>/releases/<release>/",
     "rater-notice": "/studies/<study>/raters/notice/", "my-figures": "/raters/me/",
     "raters": "/studies/<study>/raters/", "rater": "/studies/<study>/raters/<rater>/",
-    "gold": "/studies/<study>/gold/",
+    "gold": "/studies/<study>/gold/", "design": "/studies/<study>/design/",
+    "training": "/queue/<batch>/answers/",
 }  # fmt: skip
 PARTS = {
     "picture-raters-svg", "picture-raters-csv", "picture-confusion-svg", "picture-confusion-csv",
     "picture-disputed", "picture-recording-svg", "picture-recording-csv", "picture-anchoring-svg",
     "picture-anchoring-csv", "pictures-compute",
     "home", "sign-out", "label-start", "recording-timeline", "recording-media", "recording-face",
-    "recording-accept", "batch-again", "agreement-look", "agreement-table", "agreement-plot",
+    "recording-accept", "batch-again", "batch-give-away", "agreement-look", "agreement-table", "agreement-plot",
     "release-request", "release-download", "guard-redeem", "guard-session", "guard-end",
     "guard-media", "label-studio-webhook", "rater-table", "rater-held", "rater-profile",
     "rater-conflicts", "rater-course-svg", "rater-course-csv", "rater-times-svg",
