@@ -234,7 +234,9 @@ def _add_units(
     cells = len(first)
     starts = _starts(cluster, ratings)
     m, at = ratings[starts], cluster[starts]
-    size = np.diff(starts, append=len(cluster))
+    size = np.empty_like(starts)
+    np.subtract(starts[1:], starts[:-1], out=size[:-1])
+    size[-1:] = len(cluster) - starts[-1:]
     once = _sums(given, weight, starts)
     twice = _sums(given[first] * given[second], weight, starts)
     twice[diagonal] -= once
@@ -251,7 +253,10 @@ def _add_units(
     own = _starts(at)
     if len(own) < len(at):
         sums, at = np.add.reduceat(sums, own, axis=1), at[own]
-    table[at] += sums.T
+    if len(at) == len(table):  # every cluster, in order
+        table += sums.T
+    else:
+        table[at] += sums.T
 
 
 def _starts(*columns: npt.NDArray[np.integer[Any]]) -> npt.NDArray[np.intp]:
