@@ -8,11 +8,13 @@ import pytest
 
 from annotation.agreement import Undefined
 from annotation.agreement.raters import wilson
+from annotation.codebooks import shipped
 from annotation.models import Assignment, RaterProfile
+from annotation.services import codebooks
 from annotation.services.care import figures
 from annotation.services.care.prelabelled import fates
 from tests.annotation.care_world import MONDAY, World, make_world
-from tests.factories import AnnotationFactory
+from tests.factories import AnnotationFactory, CodebookVersionFactory
 from waver.consent.models import Participant
 from waver.studies.models import StudyDesign
 
@@ -256,3 +258,50 @@ def test_withdrawn_participants_and_removed_work_are_left_out(world):
     assert of(world).submitted == 2
     Participant.objects.update(state="withdrawn")
     assert of(world).submitted == 0
+
+
+@pytest.mark.parametrize("name", sorted(shipped()))
+def test_every_codebook_that_ships_has_figures(world, name):
+    """Ratings are compared as numbers, long lists of values by what was used, all without error."""
+    text = shipped()[name].read_text(encoding="utf-8")
+    version = CodebookVersionFactory(study=world.study, code=name, text=text)
+    codebook = codebooks.parsed(version)
+    recordings = world.recordings(6)
+    for part in codebook.passes:
+        for place, recording in enumerate(recordings):
+            for number, rater in enumerate(world.raters):
+                if part.unit == "segment":
+                    said = {"segments": [(1_000_000, 4_000_000, part.label_ids[0])]}
+                else:
+                    said = {"clip_labels": {
+                        each.source: each.value or each.values[(place + number) % len(each.values)]
+                        for each in codebook.measurables() if each.pass_id == part.id
+                    }}  # fmt: skip
+                world.submit(part.id, rater, recording, **said)
+    found = of(world)
+    keys = [each.key for section in found.sections for each in section.figures]
+    assert len(keys) == len(set(keys))
+    assert len(keys) < 150
+    for each in codebook.measurables()[: figures.MOST_LABELS]:
+        assert f"pairwise:{each.name}" in keys
+        if each.scale == "interval":
+            level = found.figure(f"usage:{each.name}:level")
+            assert level.n == 6
+            assert "the scale goes from" in level.means
+    assert {each.key for each in found.courses} == {
+        "drift:gold", *(f"drift:{part.id}" for part in codebook.passes),
+    }  # fmt: skip
+
+
+def test_numbers_of_a_rating_are_compared_as_numbers(world):
+    text = shipped()["dimensional"].read_text(encoding="utf-8")
+    CodebookVersionFactory(study=world.study, code="dimensional", text=text)
+    for recording in world.recordings(6):
+        for rater, value in zip(world.raters, ("0.75", "0", "0.25"), strict=True):
+            world.submit("clip", rater, recording, clip_labels={"valence": value})
+    level = of(world).figure("usage:clip:valence:level")
+    assert level.value == pytest.approx(0.625)
+    assert level.text == "+0.625"
+    assert level.attention
+    course = next(each for each in of(world).courses if each.key == "drift:clip")
+    assert course.items[0][1] == pytest.approx(1 - 0.625 / 2)

@@ -6,6 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from statistics import fmean
 from uuid import UUID
 
 from annotation.agreement import ConsensusSpan, Undefined, drift
@@ -87,9 +88,10 @@ def with_others(material: Material, rater: UUID, pass_id: str) -> Course:
     """Follow the agreement with the majority of the others, label by label, per recording.
 
     A label of the clip agrees when it is what most of the others said, a marked label when its
-    time overlaps by half with what more than half of the others marked. Ties are left out.
+    time overlaps by half with what more than half of the others marked. Ties are left out. A number
+    agrees by how near it is to the others' mean: 1 when equal, 0 when a whole scale apart.
     """
-    agreed: dict[UUID, list[bool]] = defaultdict(list)
+    agreed: dict[UUID, list[float]] = defaultdict(list)
     at: dict[UUID, datetime] = {}
     for each in material.measurables():
         if each.pass_id != pass_id:
@@ -100,6 +102,8 @@ def with_others(material: Material, rater: UUID, pass_id: str) -> Course:
             s.recording: s.at for _, s, _ in work.rows if s.rater == rater and s.recording in shared
         }
         judge = _segments_agree if each.unit == "segment" else _answers_agree
+        if each.scale == "interval":
+            judge = _numbers_agree
         for recording, agrees in judge(material, each, rater, shared).items():
             agreed[recording].append(agrees)
     return _course(
@@ -122,7 +126,7 @@ def _course(key: str, title: str, items: list[tuple[datetime, float]], window: i
 
 def _answers_agree(
     material: Material, measurable: Measurable, rater: UUID, shared: set[UUID]
-) -> dict[UUID, bool]:
+) -> dict[UUID, float]:
     own: dict[UUID, str] = {}
     votes: dict[UUID, Counter[str]] = defaultdict(Counter)
     for _, each, annotation in compared(material, measurable).rows:
@@ -133,7 +137,7 @@ def _answers_agree(
             own[each.recording] = value
         else:
             votes[each.recording][value] += 1
-    found = {}
+    found: dict[UUID, float] = {}
     for recording, value in own.items():
         most = votes[recording].most_common(2)
         if most and (len(most) == 1 or most[0][1] > most[1][1]):
@@ -141,15 +145,35 @@ def _answers_agree(
     return found
 
 
+def _numbers_agree(
+    material: Material, measurable: Measurable, rater: UUID, shared: set[UUID]
+) -> dict[UUID, float]:
+    own: dict[UUID, float] = {}
+    others: dict[UUID, list[float]] = defaultdict(list)
+    for _, each, annotation in compared(material, measurable).rows:
+        value = material.value(annotation, measurable)
+        if each.recording in shared and value is not None:
+            if each.rater == rater:
+                own[each.recording] = float(value)
+            else:
+                others[each.recording].append(float(value))
+    whole = float(measurable.values[-1]) - float(measurable.values[0])
+    return {
+        recording: 1 - min(abs(number - fmean(others[recording])) / whole, 1)
+        for recording, number in own.items()
+        if others[recording]
+    }
+
+
 def _segments_agree(
     material: Material, measurable: Measurable, rater: UUID, shared: set[UUID]
-) -> dict[UUID, bool]:
+) -> dict[UUID, float]:
     if not shared:
         return {}
     work = compared(material, measurable)
     found = work.others_marked(rater)
     agreed, tied = _by_recording(found.segments), _by_recording(found.undecided)
-    answers: dict[UUID, bool] = {}
+    answers: dict[UUID, float] = {}
     for _, each, annotation in work.rows:
         if each.rater != rater or each.recording not in shared:
             continue

@@ -11,7 +11,7 @@ from datetime import datetime
 from uuid import UUID
 
 from annotation.agreement.results import Undefined
-from annotation.services.care import controls, others
+from annotation.services.care import controls, copies, others
 from annotation.services.care.course import Course, with_gold, with_others
 from annotation.services.care.disclosure import at_least, coarse, portions, told_until
 from annotation.services.care.figure import Figure
@@ -82,7 +82,7 @@ def for_lead(study: Study, rater: User, *, material: Material | None = None) -> 
     scored = controls.scored(found, rater.pk)
     passes = _passes(found, rater.pk)
     courses = (with_gold(scored), *(with_others(found, rater.pk, name) for name in passes))
-    copied = others.copies(found, rater.pk)
+    copied = copies.copies(found, rater.pk)
     partner = User.objects.filter(pk=copied.most_with).first() if copied.most_with else None
     sections = [
         _known(controls.gold_figures(found, scored)),
@@ -92,7 +92,7 @@ def for_lead(study: Study, rater: User, *, material: Material | None = None) -> 
             "Real work without pre-labels and without controls, as the gate looks at it.",
             (
                 *_of_labels(found, rater.pk, passes, alone=False),
-                others.copy_figure(copied, partner.get_username() if partner else ""),
+                copies.copy_figure(copied, partner.get_username() if partner else ""),
             ),
         ),
         Section(

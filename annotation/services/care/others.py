@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Hashable
 from dataclasses import dataclass
+from statistics import fmean
 from uuid import UUID
 
 import numpy as np
@@ -16,9 +17,9 @@ import numpy as np
 from annotation.agreement import Ratings, Runs, Segments, event_agreement
 from annotation.agreement.results import Undefined, Value
 from annotation.codebooks import Measurable
-from annotation.services.care.compared import compared
+from annotation.services.care.compared import Compared, compared
 from annotation.services.care.figure import Figure, because, mean_of
-from annotation.services.care.material import Material, Submission
+from annotation.services.care.material import Material
 from annotation.services.gold import RIGHT_FROM, TICK_US
 
 RATER, OTHERS = "rater", "the others"
@@ -27,7 +28,8 @@ FEWEST_MATCHES = 5
 GAIN = 0.05
 LOW_ALPHA = 0.4
 FAR_US = 500_000
-MANY_COPIES, MANY_COPIED = 3, 0.05
+FAR_LEVEL = 0.15
+MOST_VALUES = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,9 +124,10 @@ def usage_figures(material: Material, measurable: Measurable, rater: UUID) -> li
     found = compared(material, measurable)
     shared = found.shared_by(rater)
     table = found.table if shared else None
-    asked = measurable.values[1:] if len(measurable.values) == 2 else measurable.values
+    if measurable.scale == "interval":
+        return [_level_figure(material, measurable, rater, shared)]
     figures = []
-    for value in asked:
+    for value in _asked(found, rater, shared):
         own, others = _shares(table, str(rater), value) if table is not None else (None, None)
         ratio: Value = Undefined("no_ratings")
         if own is not None and others is not None:
@@ -153,6 +156,56 @@ def usage_figures(material: Material, measurable: Measurable, rater: UUID) -> li
             )
         )
     return figures
+
+
+def _asked(work: Compared, rater: UUID, shared: set[UUID]) -> list[str]:
+    """Give the values to compare: of two the second, of many those used most there."""
+    values = work.measurable.values
+    if len(values) <= MOST_VALUES:
+        return list(values[1:] if len(values) == 2 else values)
+    used = Counter(
+        work.material.value(annotation, work.measurable)
+        for _, each, annotation in work.rows
+        if each.recording in shared
+    )
+    return [value for value, _ in used.most_common(MOST_VALUES) if value is not None]
+
+
+def _level_figure(
+    material: Material, measurable: Measurable, rater: UUID, shared: set[UUID]
+) -> Figure:
+    """Give how much higher or lower the rater's numbers are than the others' there, on average."""
+    own: dict[UUID, float] = {}
+    others: dict[UUID, list[float]] = defaultdict(list)
+    for _, each, annotation in compared(material, measurable).rows:
+        value = material.value(annotation, measurable)
+        if value is None or each.recording not in shared:
+            continue
+        if each.rater == rater:
+            own[each.recording] = float(value)
+        else:
+            others[each.recording].append(float(value))
+    apart = [number - fmean(others[key]) for key, number in own.items() if others[key]]
+    mean = mean_of(apart)
+    ends = [float(value) for value in (measurable.values[0], measurable.values[-1])]
+    far = not isinstance(mean, Undefined) and abs(mean) > FAR_LEVEL * (ends[1] - ends[0])
+    return Figure(
+        key=f"usage:{measurable.name}:level",
+        title=f"{material.title_of(measurable)}: level against the others",
+        value=mean,
+        n=len(apart),
+        of="recordings shared with others",
+        unit="difference",
+        means=because(
+            mean,
+            means="Mean of the rater's number minus the others' mean, recording by recording; the "
+            f"scale goes from {ends[0]:g} to {ends[1]:g}.",
+            why="No recording of theirs was rated by another rater yet, without pre-labels.",
+        ),
+        attention="The rater's numbers lie clearly apart from the others'."
+        if far and len(apart) >= FEWEST_RECORDINGS
+        else "",
+    )
 
 
 def _far_from_one(ratio: Value, n: int) -> str:
@@ -269,85 +322,3 @@ def _bias(
         offset if isinstance(offset, Undefined) else offset / 1e6,
         found.n_matched,
     )
-
-
-@dataclass(frozen=True, slots=True)
-class Copies:
-    """Segments whose two ends are to the microsecond those of another rater's.
-
-    Two hands on a mouse rarely meet so exactly: `same` of `n` segments do, most with `most_with`.
-    """
-
-    same: int
-    n: int
-    most_with: UUID | None
-
-
-def copies(material: Material, rater: UUID) -> Copies:
-    """Count a rater's segments that begin and end exactly where another rater's does.
-
-    Segments that begin or end with the recording are left out: these edges are easy to meet.
-    """
-    ends = _ends(material)
-    met: Counter[UUID] = Counter()
-    same = n = 0
-    for each in material.of(rater):
-        others = ends.raters.get((each.recording, each.pass_id), set()) - {rater}
-        if not each.counts_for_agreement or not others:
-            continue
-        for start, end, label in _inside(material, each):
-            n += 1
-            found = ends.theirs[each.recording, start, end, label] - {rater}
-            same += bool(found)
-            met.update(found)
-    return Copies(same, n, met.most_common(1)[0][0] if met else None)
-
-
-@dataclass(frozen=True, slots=True)
-class _Ends:
-    """Who labelled each recording in each pass, and who marked each very stretch."""
-
-    raters: dict[tuple[UUID, str], set[UUID]]
-    theirs: dict[tuple[UUID, int, int, str], set[UUID]]
-
-
-def _ends(material: Material) -> _Ends:
-    if "ends" not in material.kept:
-        made = _Ends(defaultdict(set), defaultdict(set))
-        for each in material.submissions:
-            if each.counts_for_agreement:
-                made.raters[each.recording, each.pass_id].add(each.rater)
-                for start, end, label in _inside(material, each):
-                    made.theirs[each.recording, start, end, label].add(each.rater)
-        material.kept["ends"] = made
-    found: _Ends = material.kept["ends"]
-    return found
-
-
-def copy_figure(found: Copies, name: str) -> Figure:
-    """Give the share of segments that are to the microsecond another rater's. For leads only."""
-    share: Value = found.same / found.n if found.n else Undefined("no_segments")
-    return Figure(
-        key="copies",
-        title="Segments with exactly another rater's ends",
-        value=share,
-        n=found.n,
-        of="segments in shared recordings",
-        means=because(
-            share,
-            means="Two people who draw by hand hardly ever set both ends to the same microsecond."
-            + (f" Most often the same as {name}'s." if name else ""),
-            why="No segments in recordings that another rater labelled too.",
-        ),
-        attention="So many equal segments are no chance: ask how they came about."
-        if not isinstance(share, Undefined) and found.same >= MANY_COPIES and share > MANY_COPIED
-        else "",
-    )
-
-
-def _inside(material: Material, each: Submission) -> list[tuple[int, int, str]]:
-    return [
-        (start, end, label)
-        for start, end, label in material.spans.get(each.standing, ())
-        if start > 0 and end < each.duration_us
-    ]
