@@ -334,7 +334,7 @@ def test_below_what_is_needed_is_hatched_and_undecided_is_hatched():
 
 def test_words_are_escaped_and_what_xml_cannot_hold_is_left_out():
     style = {"caption": plots.Caption(HOSTILE, [HOSTILE], HOSTILE)}
-    lane = plots.Lane(HOSTILE, [plots.Stretch(0, 1_000_000, HOSTILE, "#7a858f")])
+    lane = plots.Lane(HOSTILE, [plots.Stretch(0, 1_000_000, HOSTILE, '#"/><b>')])
     cell, bare = plots.RaterCell(0.1, HOSTILE, HOSTILE), plots.RaterCell(None, HOSTILE)
     confused = plots.ConfusionCell(0.2, HOSTILE, HOSTILE)
     line = plots.Estimate(HOSTILE, "pass", 0.9, 0.8, 1.0, 0.7, 0.1, 0.2, HOSTILE, HOSTILE, HOSTILE)

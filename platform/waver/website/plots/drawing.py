@@ -31,6 +31,8 @@ SMALL, BODY, TITLE = 12, 14, 18
 _MARGIN = 24
 _LINE = 18
 _FULL = 1000
+_HEX = re.compile("#[0-9a-fA-F]{6}")
+_NEITHER = "#7a858f"  # middle grey, 3 to 1 on both themes, for what is no colour
 _NOT_IN_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
@@ -177,7 +179,7 @@ class Drawing:
     def colour(self, name: str) -> str:
         """Give a colour as this drawing writes it."""
         if name.startswith("#"):
-            return name
+            return name if _HEX.fullmatch(name) else _NEITHER
         return COLOURS[name] if self.alone else f"var(--{name})"
 
     def svg(self, height: float) -> str:
