@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Q, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from annotation.codebooks import ParsedAnnotation
 from annotation.models import Annotation, Assignment, Batch, ClipLabel, CodebookVersion, Segment
@@ -35,14 +35,15 @@ class Work:
 
 def codebook_with_work(study: Study) -> CodebookVersion | None:
     """Give the newest version of the codebook that was worked with last, as snapshots do."""
+    work = Annotation.objects.filter(
+        codebook=OuterRef("pk"),
+        verdict=Annotation.Verdict.ACCEPTED,
+        assignment__batch__kind=Batch.Kind.WORK,
+        assignment__is_gold=False,
+        assignment__repeat=0,
+    )
     found = (
-        CodebookVersion.objects.filter(
-            study=study,
-            annotation__verdict=Annotation.Verdict.ACCEPTED,
-            annotation__assignment__batch__kind=Batch.Kind.WORK,
-            annotation__assignment__is_gold=False,
-            annotation__assignment__repeat=0,
-        )
+        CodebookVersion.objects.filter(Exists(work), study=study)
         .order_by("-version", "-created_at")
         .first()
     )
