@@ -10,7 +10,8 @@ and to the same raters; Label Studio opens it to a rater when they have submitte
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from uuid import UUID
 
 from django.db import transaction
 from django.db.models import Max
@@ -35,7 +36,8 @@ from waver.studies.models import Study, StudyDesign
 __all__ = ["Arm", "Load", "Plan", "Task", "draw_arms", "plan_batch", "preview"]
 
 Kind = Batch.Kind
-_Ask = Callable[[Recording], Decision]
+# What consent says of each recording that was there when it was asked; newer ones come later.
+_Answers = Mapping[UUID, Decision]
 
 
 def plan_batch(
@@ -61,14 +63,13 @@ def plan_batch(
     """
     named = None if recordings is None else list(recordings)
     # Asked before anything is locked, so that a refusal is recorded whatever comes of the plan.
-    answers = {
-        each.pk: policy.may(Purpose.ANNOTATE, subject_of(each), actor=actor)
-        for each in _asked_about(study, pass_id, kind, named)
-    }
+    asked = _asked_about(study, pass_id, kind, named)
+    decided = policy.may_each(Purpose.ANNOTATE, [subject_of(r) for r in asked], actor=actor)
+    answers = {each.pk: answer for each, answer in zip(asked, decided, strict=True)}
     with transaction.atomic():
         Study.objects.select_for_update().get(pk=study.pk)
         frame = _frame(study, pass_id, raters)
-        plan = _draw(frame, kind, named, at_most, lambda each: answers.get(each.pk) or _ask(each))
+        plan = _draw(frame, kind, named, at_most, answers)
         batch = Batch.objects.create(
             study=study,
             codebook=frame.version,
@@ -105,15 +106,16 @@ def preview(
     at_most: int | None = None,
 ) -> Plan:
     """Draw the plan that `plan_batch` would store now, and store nothing. Raises as it does."""
-    return _draw(_frame(study, pass_id, raters), kind, None, at_most, _ask)
+    asked = _asked_about(study, pass_id, kind, None)
+    decided = policy.decide_each(Purpose.ANNOTATE, [subject_of(each) for each in asked])
+    answers = {each.pk: answer for each, answer in zip(asked, decided, strict=True)}
+    return _draw(_frame(study, pass_id, raters), kind, None, at_most, answers)
 
 
-def _ask(recording: Recording) -> Decision:
-    return policy.decide(Purpose.ANNOTATE, subject_of(recording))
-
-
-def _may_infer(recording: Recording) -> bool:
-    return policy.decide(Purpose.INFER, subject_of(recording)).allowed
+def _may_infer(recordings: Sequence[Recording]) -> set[UUID]:
+    """Give the recordings whose participants let computer models mark cues."""
+    decided = policy.decide_each(Purpose.INFER, [subject_of(each) for each in recordings])
+    return {each.pk for each, answer in zip(recordings, decided, strict=True) if answer.allowed}
 
 
 def _frame(study: Study, pass_id: str, raters: Sequence[User]) -> Frame:
@@ -138,14 +140,18 @@ def _frame(study: Study, pass_id: str, raters: Sequence[User]) -> Frame:
 
 
 def _draw(
-    frame: Frame, kind: str, named: list[Recording] | None, at_most: int | None, ask: _Ask
+    frame: Frame, kind: str, named: list[Recording] | None, at_most: int | None, answers: _Answers
 ) -> Plan:
     if kind not in Kind.values:
         raise BadInput(f"“{kind}” is no kind of batch. Use one of: {', '.join(Kind.values)}.")
     if at_most is not None and at_most < 1:
         raise BadInput("A batch needs at least one recording. Give a number above 0.")
     if frame.design.gold_share or kind != Kind.WORK:
-        frame.known = [item for item in frame.known if ask(item.recording).allowed]
+        frame.known = [
+            item
+            for item in frame.known
+            if item.recording_id in answers and answers[item.recording_id].allowed
+        ]
     else:
         frame.known = []
     if kind != Kind.WORK:
@@ -153,7 +159,7 @@ def _draw(
             wanted = {each.pk for each in named}
             frame.known = [item for item in frame.known if item.recording_id in wanted]
         return draw_known(frame, kind, at_most)
-    chosen = _covered(frame, _candidates(frame.study, frame.part.id, named), ask)
+    chosen = _covered(frame, _candidates(frame.study, frame.part.id, named), answers)
     if at_most is not None and at_most < len(chosen):
         chosen.sort(key=lambda each: lot("batch", frame.seed, each.original_sha256))
         chosen = sorted(chosen[:at_most], key=lambda each: each.pk)
@@ -210,10 +216,12 @@ def _candidates(study: Study, pass_id: str, named: list[Recording] | None) -> li
     return list(rows.exclude(pk__in=taken.values("recording_id")))
 
 
-def _covered(frame: Frame, recordings: list[Recording], ask: _Ask) -> list[Recording]:
+def _covered(frame: Frame, recordings: list[Recording], answers: _Answers) -> list[Recording]:
     covered = []
     for recording in recordings:
-        decision = ask(recording)
+        decision = answers.get(recording.pk)
+        if decision is None:
+            continue
         if decision.allowed:
             covered.append(recording)
         else:

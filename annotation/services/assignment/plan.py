@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
@@ -17,7 +17,7 @@ from waver.recordings.models import Recording
 from waver.studies.models import Study, StudyDesign
 
 Arm = StudyDesign.Arm
-MayShow = Callable[[Recording], bool]
+MayShow = Callable[[Sequence[Recording]], set[UUID]]
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ def draw_work(frame: Frame, recordings: list[Recording], *, named: bool, infer: 
 
     `named` says that the recordings were named by a person: those that have all their raters
     already are then given to every rater named as well, whatever the pass before.
-    `infer` says whether a participant lets computer models mark cues.
+    `infer` gives those whose participants let computer models mark cues.
     Raises BadInput when the demand cannot be met, naming the recordings and what to change.
     """
     design = frame.design
@@ -118,7 +118,7 @@ class _Draw:
         first = rules.drawn
         new = [each for each in recordings if each.pk not in first]
         arms: dict[UUID, str] = {pk: row.arm for pk, row in first.items()}
-        arms |= draw_arms(new, frame.design, may_show={r.pk for r in new if infer(r)})
+        arms |= draw_arms(new, frame.design, may_show=self._may_show(new, infer))
         self.arms = arms
         self.sample = {pk for pk, row in first.items() if row.in_reliability_sample}
         self.probability = {pk: row.inclusion_probability for pk, row in first.items()}
@@ -226,7 +226,11 @@ class _Draw:
     def _gold_arms(self, infer: MayShow) -> dict[UUID, Arm]:
         """Draw controls into arms as work is, so that no arm gives them away."""
         known = [item.recording for item in self.frame.known]
-        return draw_arms(known, self.frame.design, may_show={r.pk for r in known if infer(r)})
+        return draw_arms(known, self.frame.design, may_show=self._may_show(known, infer))
+
+    def _may_show(self, recordings: list[Recording], infer: MayShow) -> set[UUID]:
+        """Give what may be in the pre-label arm; nothing is asked where there is none."""
+        return infer(recordings) if self.frame.design.prelabel_share else set()
 
     def note_controls(self) -> None:
         """Say who gets fewer controls than the design wants, and why."""

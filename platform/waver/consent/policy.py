@@ -72,6 +72,15 @@ def may(
 
 def may_each(purpose: str, subjects: Sequence[Subject], *, actor: str) -> list[Decision]:
     """Decide as `may`, now and about whole recordings, for many subjects in a few queries."""
+    decisions = decide_each(purpose, subjects)
+    for subject, decision in zip(subjects, decisions, strict=True):
+        if not decision.allowed:
+            _record_refusal(decision, subject, None, actor)
+    return decisions
+
+
+def decide_each(purpose: str, subjects: Sequence[Subject]) -> list[Decision]:
+    """Decide as `may_each` without recording refusals: for pages, never for a use."""
     wanted = Purpose(purpose)
     ids = {subject.participant_id for subject in subjects}
     participants = {
@@ -91,10 +100,8 @@ def may_each(purpose: str, subjects: Sequence[Subject], *, actor: str) -> list[D
             for each in restrictions[participant.pk]
             if subject.recording_id in (None, each.recording_id)
         )
-        decision = _decide(wanted, participant, _standings(participant, None), subject, None, found)
-        if not decision.allowed:
-            _record_refusal(decision, subject, None, actor)
-        decisions.append(decision)
+        standings = _standings(participant, None)
+        decisions.append(_decide(wanted, participant, standings, subject, None, found))
     return decisions
 
 

@@ -12,6 +12,7 @@ from django.db.models import Prefetch
 from annotation.codebooks.loader import load
 from annotation.codebooks.model import Codebook, CodebookError, Value
 from annotation.models import Annotation, Assignment, ClipLabel, Segment
+from annotation.services.assignment.people import GONE
 from annotation.services.numbering import rater_numbers
 from waver.core.errors import Missing
 from waver.recordings.models import Asset, CueCandidate, FaceTrack, Recording, Stage
@@ -158,7 +159,7 @@ def rater_rows(recording: Recording, *, for_lead: bool) -> list[RaterRow]:
         .only("assignment_id", "version", "verdict")
     )
     rows = (
-        recording.assignments.exclude(state=Assignment.State.WITHDRAWN)
+        recording.assignments.exclude(state__in=GONE)
         .select_related("rater", "batch__codebook")
         .prefetch_related(Prefetch("annotations", newest))
         .order_by("batch__created_at", "repeat")
