@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -562,3 +563,27 @@ def test_stored_blobs_are_left_alone(made):
     _build(_gate(made))
     before.refresh_from_db()
     assert before.references == 1
+
+
+def test_a_release_that_consent_left_comes_back_by_a_job(made):
+    import workers.tasks  # noqa: F401
+    from workers import runner
+
+    release = _build(_gate(made), purpose="challenge")
+    gone = made.participants[0]
+    consent.withdraw(participant=gone, actor="manager", purpose=Purpose.CHALLENGE)
+    release.refresh_from_db()
+    assert release.state == Release.State.HELD
+    folder = releases.path_of(release)
+    left_behind = folder.with_name(f".{folder.name}.redaction-of-one-that-died")
+    left_behind.mkdir()
+    os.utime(left_behind, (0, 0))
+    runner.work(queues=("io",))
+    job = Job.objects.get(name="datasets.redact")
+    assert (job.state, job.error) == (Job.State.DONE, "")
+    release.refresh_from_db()
+    assert release.state == Release.State.PUBLISHED
+    assert not Leaf.objects.filter(release=release, participant=gone).exists()
+    assert verify(folder, root=release.root, seal=release.figures["seal"]) == []
+    assert release.figures["participants"] == 6
+    assert not left_behind.exists()

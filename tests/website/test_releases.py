@@ -15,6 +15,7 @@ from tests.website.conftest import House
 from tests.website.material import Material, make_material
 from waver.consent.models import Purpose
 from waver.consent.services import withdraw
+from waver.core.errors import ConsentRefused
 from waver.core.models import AuditEntry, Job
 from waver.datasets.models import Leaf, Release
 
@@ -101,6 +102,24 @@ def test_a_withdrawal_stops_the_download(house: House, material: Material, folde
     answer = house.client("researcher").get(address(material))
     assert answer.status_code == 403
     assert "no longer covers" in answer.content.decode()
+    assert AuditEntry.objects.filter(verb="release.download_refused").exists()
+
+
+def test_a_withdrawal_breaks_off_a_download_that_goes_on(
+    house: House, material: Material, folder, monkeypatch
+):
+    participant = consented_participant(house.study)
+    Leaf.objects.create(
+        release=material.release, index=0, participant=participant, hash="aa" * 32,
+        recording=RecordingFactory(participant=participant), logical_object="video",
+    )  # fmt: skip
+    monkeypatch.setattr("waver.website.views.releases._ASK_AGAIN_SECONDS", -1.0)
+    answer = house.client("researcher").get(address(material))
+    parts = iter(answer.streaming_content)
+    next(parts)
+    withdraw(participant=participant, purpose=Purpose.RESEARCH, actor="tests")
+    with pytest.raises(ConsentRefused):
+        list(parts)
     assert AuditEntry.objects.filter(verb="release.download_refused").exists()
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from waver.core.errors import Missing
 from waver.core.jobs import JobRun
-from waver.datasets import figures, gate, jobs, policies, releases, snapshots
+from waver.datasets import figures, gate, jobs, policies, redaction, releases, snapshots
 from waver.datasets.labels import labels_of, read_codebook
-from waver.datasets.models import GateRun
+from waver.datasets.models import GateRun, Release
 from waver.studies.models import Study
 from workers.runner import handles
 
@@ -29,6 +29,20 @@ def build_release(run: JobRun) -> None:
         on_progress=run.progress,
         commit=run.commit,
     )
+
+
+@handles(jobs.REDACT)
+def redact(run: JobRun) -> None:
+    """Take everybody out of a release whose consent ended, so that it can be downloaded again."""
+    release = Release.objects.select_related("study").filter(pk=run.job.subject_id).first()
+    if release is None:
+        raise Missing("The release that somebody was to be taken out of is gone. Nothing is to do.")
+    redaction.redact_refused(release=release, actor="withdrawal")
+    with run.commit():
+        pass
+    # Withdrawn while this ran, when asking for a second job gave this one.
+    if redaction.refused_participants(release):
+        redaction.redact_soon(release)
 
 
 @handles(jobs.JUDGE)

@@ -59,7 +59,7 @@ class DatasetsHolder:
         return found
 
     def quarantine(self, participant_id: UUID) -> None:
-        """Hold back every release that consent does not cover any longer."""
+        """Hold back every release that consent does not cover any longer, and have it rebuilt."""
         from waver.datasets import redaction
 
         for release in _releases(participant_id).filter(state=Release.State.PUBLISHED):
@@ -67,6 +67,7 @@ class DatasetsHolder:
                 Release.objects.filter(pk=release.pk, state=Release.State.PUBLISHED).update(
                     state=Release.State.HELD
                 )
+                redaction.redact_soon(release)
 
     def erase(self, participant_id: UUID) -> None:
         """Take the participant out of every release, then remove every row."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import time
 from collections.abc import Collection, Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
@@ -16,13 +17,15 @@ from django.utils import timezone
 
 from waver.consent import policy as consent
 from waver.consent.models import Participant, Purpose
-from waver.core import audit
+from waver.core import audit, jobs
 from waver.core.errors import TemporaryProblem
 from waver.core.ids import new_id
+from waver.core.models import Job
 from waver.datasets import documents, releases, verify
 from waver.datasets.consensus import Terms
 from waver.datasets.content import gather
 from waver.datasets.draft import Draft
+from waver.datasets.jobs import REDACT
 from waver.datasets.manifest import Manifest, bury
 from waver.datasets.models import Leaf, Release
 from waver.recordings.subjects import subject_of
@@ -61,6 +64,9 @@ def mend(release: Release) -> None:
             os.replace(replaced.pop(), folder)
         for old in replaced:
             shutil.rmtree(old, ignore_errors=True)
+        for draft in folder.parent.glob(f".{folder.name}.redaction-*"):
+            if time.time() - draft.stat().st_mtime > releases.FORGOTTEN_SECONDS:
+                shutil.rmtree(draft, ignore_errors=True)
 
 
 def _redact_once(
@@ -117,6 +123,13 @@ def refused_participants(
             if not consent.decide(release.purpose, subject).allowed:
                 found[leaf.participant.pk] = leaf.participant
     return list(found.values())
+
+
+def redact_soon(release: Release) -> Job:
+    """Queue what `redact_refused` does. A job that runs already may not have seen everybody."""
+    return jobs.enqueue(
+        REDACT, subject_kind="release", subject_id=release.pk, key=f"{REDACT.name}:{release.pk}"
+    )
 
 
 def redact_refused(*, release: Release, actor: str) -> int:

@@ -42,7 +42,8 @@ Progress = Callable[[float, str], None]
 PURPOSES = (Purpose.RESEARCH, Purpose.CHALLENGE)
 _VERSION = re.compile(r"\d{1,4}(\.\d{1,4}){0,2}")
 _BATCH = 2000
-_FORGOTTEN_SECONDS = 86_400
+FORGOTTEN_SECONDS = 86_400
+"""After so long without a change, what an attempt wrote belongs to one that died."""
 
 
 class ConsentChanged(TemporaryProblem):
@@ -199,7 +200,7 @@ def _attempt_folder(name: str) -> Path:
     home = Path(settings.WAVER_RELEASES)
     home.mkdir(parents=True, exist_ok=True)
     for old in home.glob(f".{name}.*"):
-        if time.time() - old.stat().st_mtime > _FORGOTTEN_SECONDS:
+        if time.time() - old.stat().st_mtime > FORGOTTEN_SECONDS:
             shutil.rmtree(old, ignore_errors=True)
     folder = home / f".{name}.{new_id()}"
     folder.mkdir()

@@ -15,6 +15,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from waver.core.errors import Missing
 from waver.core.jobs import enqueue
+from waver.core.models import Job
 from waver.datasets.jobs import JUDGE
 from waver.datasets.models import GateRun, RecordingDisagreement
 from waver.website.access import RESEARCH, StudyAccess, study_page
@@ -42,14 +43,22 @@ def run(request: HttpRequest, member: StudyAccess, run_id: UUID) -> HttpResponse
 @study_page(RESEARCH)
 def look(request: HttpRequest, member: StudyAccess) -> HttpResponse:
     """Freeze the labels as they are and let the gate look at them; a worker does it."""
-    enqueue(
+    job = enqueue(
         JUDGE,
         subject_kind="study",
         subject_id=member.study.pk,
         payload={"actor": member.user.get_username()},
         key=f"{JUDGE.name}:{member.study.pk}",
     )
-    messages.success(request, "Agreement is being measured. The overview shows how far it is.")
+    if job.state == Job.State.RUNNING:
+        # It may have frozen the labels already. Another look by itself would be one nobody asked.
+        messages.warning(
+            request,
+            "Agreement is being measured already, of the labels that were there when that began. "
+            "If labels came in since, look again when it is done.",
+        )
+    else:
+        messages.success(request, "Agreement is being measured. The overview shows how far it is.")
     return redirect("website:study", member.study.code)
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 from uuid import UUID
 
 from django.contrib import messages
@@ -17,6 +20,8 @@ from waver.website import archive
 from waver.website.access import RESEARCH, StudyAccess, study_page
 from waver.website.queries import agreement as agreement_queries
 from waver.website.queries import releases as queries
+
+_ASK_AGAIN_SECONDS = 5.0
 
 
 @require_safe
@@ -48,7 +53,7 @@ def download(request: HttpRequest, member: StudyAccess, release_id: UUID) -> Htt
     """Send a release as a tar archive, after asking everybody's consent once more."""
     row = queries.find(member.study, release_id)
     _require_consent(row, actor=member.user.get_username())
-    files = queries.files_of(row)
+    files = _while_allowed(row, queries.files_of(row), actor=member.user.get_username())
     audit.record(
         actor=member.user.get_username(),
         verb="release.downloaded",
@@ -83,6 +88,22 @@ def request_release(request: HttpRequest, member: StudyAccess, run_id: UUID) -> 
     )
     messages.success(request, "The release is being built. It appears here when it is whole.")
     return redirect("website:releases", member.study.code)
+
+
+def _while_allowed(
+    row: Release, files: Iterable[tuple[Path, str]], *, actor: str
+) -> Iterator[tuple[Path, str]]:
+    """Give the files one by one, asking for consent again every few seconds.
+
+    Raises ConsentRefused when somebody withdraws in the meantime: the download breaks off, and an
+    archive that ends early cannot be unpacked whole.
+    """
+    asked = time.monotonic()
+    for file in files:
+        if time.monotonic() - asked > _ASK_AGAIN_SECONDS:
+            _require_consent(row, actor=actor)
+            asked = time.monotonic()
+        yield file
 
 
 def _require_consent(row: Release, *, actor: str) -> None:
