@@ -346,6 +346,30 @@ def test_a_rebuilt_release_keeps_the_consensus_that_it_was_published_with(made):
     assert table(folder, "consensus") == [row for row in before if row["recording"] in left]
 
 
+def test_the_demonstration_decides_one_item_and_says_that_a_script_did(made):
+    from rich.console import Console
+
+    from waver.demo import deciding
+    from waver.demo.report import Report
+
+    run = let_out(made)
+    report = Report()
+    report.console = said = Console(record=True, width=300)
+    deciding.decide_one(report, run)
+    assert not Adjudication.objects.exists(), "only where everything is synthetic"
+    made.study.is_synthetic = True
+    made.study.save()
+    run = GateRun.objects.get(pk=run.pk)
+    deciding.decide_one(report, run)
+    deciding.decide_one(report, run)
+    row = Adjudication.objects.get()
+    assert row.is_synthetic
+    assert row.decided_by.is_synthetic
+    assert (row.label, row.value) == ("ah", "present")
+    assert "SYNTHETIC" in row.rationale
+    assert said.export_text().count("is decided by a script") == 1
+
+
 # Stretches
 
 times = st.integers(0, 40)

@@ -12,6 +12,8 @@ from waver.studies.models import Membership, Study
 
 SCRIPTED_RATERS = ("scripted.rater.1", "scripted.rater.2", "scripted.rater.3")
 
+SCRIPTED_ADJUDICATOR = "scripted.adjudicator"
+
 
 @dataclass(frozen=True)
 class Login:
@@ -43,6 +45,13 @@ def make_people() -> list[Login]:
 def scripted_raters() -> list[User]:
     """Give the scripted raters, in order."""
     return list(User.objects.filter(username__in=SCRIPTED_RATERS).order_by("username"))
+
+
+def scripted_adjudicator(study: Study) -> User:
+    """Give the synthetic researcher who decides one disputed item, as a member of the study."""
+    user = _user(SCRIPTED_ADJUDICATOR, is_synthetic=True)
+    Membership.objects.get_or_create(study=study, user=user, role=Membership.Role.RESEARCHER)
+    return user
 
 
 def join(study: Study) -> None:

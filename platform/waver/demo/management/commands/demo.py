@@ -49,7 +49,7 @@ class Command(BaseCommand):
                 stack.stop()
 
     def _run(self, report: Report, stack: Stack, media: Path | None) -> None:
-        from waver.demo import ending, material, people, steps
+        from waver.demo import deciding, ending, material, people, steps
 
         demo = settings.VAR / "demo"
         with report.step("1. Recordings"):
@@ -86,6 +86,7 @@ class Command(BaseCommand):
             steps.label_by_script(report, study, found)
         with report.step("8. Agreement and the gate"):
             run = steps.judge(report, study)
+            deciding.decide_one(report, run)
         with report.step("9. Release"):
             folder = ending.release(report, run)
         ending.say_where(report, study, logins, folder)
