@@ -111,6 +111,22 @@ def test_one_more_submission_of_any_kind_changes_nothing_but_their_own_counts(wo
     assert told(own(world, NEXT_MONDAY + 3 * WEEK)) == before
 
 
+def test_repeats_are_told_rounded_and_without_when_they_came(world):
+    rater = world.raters[0]
+    recordings = world.recordings(26)
+    for place, recording in enumerate(recordings):
+        world.answer(rater, recording, "yes" if place % 2 else "no")
+    for place, recording in enumerate(recordings[:7]):
+        world.answer(rater, recording, "yes" if place % 2 and place > 1 else "no", repeat=1)
+    exact = figures.for_lead(world.study, rater).figure("repeats:clip:present")
+    found = own(world, LATER).figure("repeats:clip:present")
+    assert exact.n == 7
+    assert "days (medians)" in exact.means
+    assert found.value == pytest.approx(round(exact.value / 0.05) * 0.05)
+    assert (found.n, found.of) == (5, "recordings labelled twice, or a few more")
+    assert "median" not in found.means
+
+
 def test_fewer_than_five_controls_are_not_told(world):
     rater, other, _ = world.raters
     for place, recording in enumerate(world.recordings(30)):

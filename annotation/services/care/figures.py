@@ -168,6 +168,8 @@ def _rounded(figures: Sequence[Figure]) -> list[Figure]:
             high=None,
             means="Rounded, and renewed after larger portions of your work."
             if each.n >= controls.FEWEST_REPEATS and not each.is_undefined
+            else each.means
+            if each.n >= controls.FEWEST_REPEATS
             else "There are too few of them to say anything yet.",
         )
         for each in figures

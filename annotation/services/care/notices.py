@@ -72,8 +72,9 @@ def notice(study: Study) -> Notice:
                 "if you tell the study's lead; results of a training or qualification; and when "
                 "you read this notice. From these, figures are computed: how often you agree with "
                 "other raters and with answers that are known, whether that changes with time, how "
-                "long you take, and what you do with suggestions of a computer. The figures are "
-                "computed when a page shows them and are not stored.",
+                "long you take, and what you do with suggestions of a computer. They are computed "
+                "when a page shows them; only how every two raters agree is kept, with each look "
+                "at the study's agreement.",
             ),
             Section(
                 "Controls",
@@ -86,18 +87,18 @@ def notice(study: Study) -> Notice:
                 "Who sees it",
                 "The figures about you are seen by the study's leads and by you, under “My "
                 "figures”, and by nobody else; other raters never see them. Researchers of the "
-                "study see labels without your name. In datasets that are given away, you are a "
-                "code that is drawn by lot, and only the leads could say whose it is. "
+                "study see labels, and how raters agree, with numbers in place of names. In "
+                "datasets that are given away, you are a code that is drawn by lot. "
                 "Administrators of this server can read its database and may not use it for this.",
             ),
             Section(
                 "How long it is kept",
                 f"Your labels are research data and are kept with the study. {_days(days)} after "
                 "your last work in this study, your time records, qualification results, "
-                "languages, absences and conflicts are deleted, and no figures about you can be "
-                "shown any more. That you read this notice, and when, stays on record. Label "
-                "Studio, the program that you label in, keeps its own copy of your answers until "
-                "an administrator removes it.",
+                "languages, absences, conflicts and your part of the kept comparisons are "
+                "deleted, and no figures about you can be shown any more. That you read this "
+                "notice, and when, stays on record. Label Studio, the program that you label in, "
+                "keeps its own copy of your answers until an administrator removes it.",
             ),
             Section(
                 "Your rights",

@@ -1,7 +1,8 @@
 """What is kept about single raters goes when its time is over.
 
-Figures are computed when a page shows them, so there are none to delete. What they rest on, and
-what is kept about a rater for care alone, goes: how long each recording was open, qualification
+Figures are computed when a page shows them, so there are none to delete; the comparison of every
+two raters that the agreement page keeps is cleared by `waver.datasets.figures`. What they rest on,
+and what is kept about a rater for care alone, goes: how long each recording was open, qualification
 results, languages, absence, conflicts, and stays in Label Studio. Labels stay: they are research
 data, and in releases their rater is a code. That a notice was read, which and when, stays too, as
 evidence. Figures are shown only of work that was done after a removal.
