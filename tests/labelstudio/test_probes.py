@@ -31,6 +31,7 @@ VERBS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 # What anybody gets: the interface's files and health hold nobody's data.
 FILES = (
     "^favicon", "^label-studio-frontend/", "^dm/", "^react-app/", "^static/", "health/",
+    "waver/labelling.js",
 )  # fmt: skip
 # What a rater gets whatever is asked for: own account, or lists that the guard empties.
 ABOUT_ONESELF = {

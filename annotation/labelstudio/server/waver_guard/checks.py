@@ -72,7 +72,10 @@ _ANNOTATION_WORDS = frozenset(
     }
 )
 _NO_VIEW = ("", "0", "undefined", "null")
-_NOT_YOURS = "This is not part of your work. Start labelling from your page in Waver."
+_NOT_YOURS = (
+    "This is not part of your work, or not any more: a participant may have withdrawn, or another "
+    "rater was given it. Start labelling from your page in Waver."
+)
 _LARGEST_BODY = 10 * 1024 * 1024
 # Label Studio would store two first annotations that come at the same moment. The lock lies in
 # its database, so that it also holds where several processes serve.

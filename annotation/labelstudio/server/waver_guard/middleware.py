@@ -34,6 +34,10 @@ POLICY = "; ".join(
 )
 
 
+_PAGE = "^projects/<int:pk>/data/"
+_SCRIPT = b'<script src="/waver/labelling.js"></script>'
+
+
 class Headers:
     """What every answer says to the browser."""
 
@@ -53,6 +57,14 @@ class Headers:
         return response
 
 
+def _with_script(request, response):
+    """Let the labelling page say why something was refused (labelling.js)."""
+    page = request.resolver_match is not None and request.resolver_match.route == _PAGE
+    if page and response.status_code == 200 and not response.streaming:
+        response.content = response.content.replace(b"<head>", b"<head>" + _SCRIPT, 1)
+    return response
+
+
 class Guard:
     """Lets a request through to its view, or answers with a refusal."""
 
@@ -63,7 +75,7 @@ class Guard:
     def __call__(self, request):
         """Pass the request on; `process_view` decides, and may have taken a lock for the view."""
         try:
-            return self.get_response(request)
+            return _with_script(request, self.get_response(request))
         finally:
             # An address without its closing slash runs through here twice: unlocked once.
             checks.unlock(request)

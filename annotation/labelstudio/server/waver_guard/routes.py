@@ -17,7 +17,7 @@ _PUBLIC_FILES = frozenset(
         r"^static/(?P<path>.*)$",
     }
 )
-_OPEN = frozenset({"waver/enter", "health/"})
+_OPEN = frozenset({"waver/enter", "waver/labelling.js", "health/"})
 
 RULES = {
     # Waver's own.

@@ -3,13 +3,6 @@
 import hashlib
 import os
 
-# Importing the second module alone fails: its error reporting reads half-imported settings.
-from core.settings.base import *  # noqa: F403
-
-SENTRY_DSN = ""
-from core.settings.label_studio import *  # noqa: E402, F403
-from core.settings.label_studio import DATABASES, INSTALLED_APPS, MIDDLEWARE  # noqa: E402
-
 
 def _required(name: str) -> str:
     value = os.environ.get(name)
@@ -20,6 +13,19 @@ def _required(name: str) -> str:
         )
     return value
 
+
+# Signs the sessions. Label Studio would make one up, write it to a file and not always read the
+# same back (a "$" or "#" in it), and every rater would lose their page when it starts again.
+os.environ["SECRET_KEY"] = hashlib.sha256(
+    f"sessions {_required('WAVER_LABEL_STUDIO_GUARD_SECRET')}".encode()
+).hexdigest()
+
+# Importing the second module alone fails: its error reporting reads half-imported settings.
+from core.settings.base import *  # noqa: E402, F403
+
+SENTRY_DSN = ""
+from core.settings.label_studio import *  # noqa: E402, F403
+from core.settings.label_studio import DATABASES, INSTALLED_APPS, MIDDLEWARE  # noqa: E402
 
 # What Waver and this process share.
 WAVER_INTERNAL_URL = _required("WAVER_INTERNAL_URL").rstrip("/")

@@ -7,6 +7,7 @@ from waver_guard import service, views
 
 urlpatterns = [
     path("waver/enter", views.enter, name="waver-enter"),
+    path("waver/labelling.js", views.labelling_script, name="waver-labelling-script"),
     path("waver/media/<str:token>", views.media, name="waver-media"),
     path("waver/admin/raters", service.raters, name="waver-raters"),
     path("waver/admin/routes", service.routes, name="waver-routes"),

@@ -2,6 +2,7 @@
 
 import http.client
 import time
+from pathlib import Path
 
 from django.contrib import auth
 from django.http import HttpResponse, HttpResponseRedirect, StreamingHttpResponse
@@ -13,6 +14,7 @@ from waver_guard import checks, people, refusals, waver
 from waver_guard.refusals import Refused
 
 _CHUNK = 64 * 1024
+_SCRIPT = Path(__file__).with_name("labelling.js").read_bytes()
 _PASSED_ON = ("Content-Type", "Content-Length", "Content-Range", "Accept-Ranges", "Cache-Control")
 
 
@@ -77,6 +79,12 @@ def _landing(request, project):
     if task is not None and Task.objects.filter(pk=task, project_id=project).exists():
         return f"/projects/{project}/data?task={task}"
     return f"/projects/{project}/data?labeling=1"
+
+
+@require_GET
+def labelling_script(request):
+    """Give the script by which the labelling page says why something was refused."""
+    return HttpResponse(_SCRIPT, content_type="text/javascript; charset=utf-8")
 
 
 @require_GET
