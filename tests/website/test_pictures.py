@@ -124,6 +124,25 @@ def test_the_confusion_picture_and_its_table_agree_and_rows_add_up(looked):
             assert sum(float(row["amount"]) for row in rows) == pytest.approx(10 * 3 * 10)
 
 
+def test_the_forest_plot_and_its_table_hold_the_same_numbers(looked):
+    made, run = looked
+    client = as_role(made, "researcher")
+    names = ("agreement-plot", "agreement-table")
+    paths = [reverse(f"website:{name}", args=[made.study.code, run.pk]) for name in names]
+    drawn, written = (client.get(path).content.decode() for path in paths)
+    tree, rows = ET.fromstring(drawn), list(csv.DictReader(io.StringIO(written)))
+    titles = {"".join(one.itertext()) for one in tree.iter(f"{SVG}title")}
+    assert len(rows) == 3
+    for row in rows:
+        alpha, low, high = (float(row[name]) for name in ("alpha", "low", "high"))
+        said = f"{alpha:.2f} [{low:.2f}, {high:.2f}]".replace("-", "−")
+        assert said in words(tree)
+        ends = (float(row[f"without_one_rater_{end}"]) for end in ("low", "high"))
+        left_out = " to ".join(f"{end:.3f}" for end in ends).replace("-", "−")
+        assert f"{left_out} without one rater" in titles
+        assert f"{row['participants']} participants, {row['recordings']} recordings" in words(tree)
+
+
 def test_the_timeline_s_boxes_stand_where_the_table_says(looked):
     made, _ = looked
     recording = made.recordings[0]
