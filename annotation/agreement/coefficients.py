@@ -248,6 +248,16 @@ def _numbers(values: tuple[Any, ...]) -> Float64:
     return np.array([float(value) for value in values])
 
 
+@lru_cache(maxsize=64)
+def _unequal(size: int) -> Float64:
+    """1 between two different values, 0 on the diagonal; kept, because making it takes longer
+    than using it.
+    """
+    apart: Float64 = 1.0 - np.eye(size)
+    apart.flags.writeable = False
+    return apart
+
+
 def difference(stats: SufficientStatistics, marginals: Float64) -> Float64:
     """Krippendorff's squared difference between values; shape (B, V, V).
 
@@ -256,7 +266,7 @@ def difference(stats: SufficientStatistics, marginals: Float64) -> Float64:
     """
     size = len(stats.values)
     if stats.scale == "nominal":
-        return np.broadcast_to(1.0 - np.eye(size), (len(marginals), size, size))
+        return np.broadcast_to(_unequal(size), (len(marginals), size, size))
     if stats.scale == "ordinal":
         middle = np.cumsum(marginals, axis=1) - marginals / 2
         return np.asarray((middle[:, :, None] - middle[:, None, :]) ** 2)
@@ -273,7 +283,7 @@ def _alpha(totals: Totals, stats: SufficientStatistics) -> Outcome:
     marginals = totals.coincidences.sum(axis=2)
     n = marginals.sum(axis=1)
     delta = difference(stats, marginals)
-    observed = (totals.coincidences * delta).sum(axis=(1, 2))
+    observed = np.einsum("bck,bck->b", totals.coincidences, delta)
     expected = np.einsum("bc,bk,bck->b", marginals, marginals, delta)
     lost, problem = _ratio(
         (n - 1) * observed, expected, (NO_PAIRS, n <= 0), (NO_VARIATION, expected <= 0)
