@@ -9,8 +9,15 @@ from typing import Any
 from uuid import UUID
 
 from annotation.codebooks import Codebook, Pass
-from annotation.models import Adjudication, Annotation, Assignment, CodebookVersion
-from annotation.services import codebooks, disputes, gold
+from annotation.models import (
+    Adjudication,
+    Annotation,
+    Assignment,
+    ClipLabel,
+    CodebookVersion,
+    Segment,
+)
+from annotation.services import codebooks, gold
 from waver.core.errors import BadInput
 from waver.recordings.models import Recording
 
@@ -122,6 +129,8 @@ def _decided(
     decisions = [row for row in rows if row.pk not in superseded]
     if not decisions:
         return None, ""
+    from annotation.services import disputes  # numpy, which most web processes never need
+
     work = list(
         disputes.standing_work(
             study=version.study,
@@ -165,7 +174,6 @@ def _segments(
 def _majority(label: str, recording: Recording, work: Sequence[UUID]) -> list[tuple[int, int]]:
     """Give the stretches that more than half of the raters marked."""
     from annotation.agreement import Segments, consensus_segments
-    from annotation.models import Segment
 
     rows = list(
         Segment.objects.filter(annotation__in=work, label=label).values_list(
@@ -214,8 +222,6 @@ def _answers(
     codebook: Codebook, part: Pass, work: Sequence[UUID], decisions: Sequence[Adjudication]
 ) -> tuple[dict[str, Any], bool]:
     """Give the majority's answers with decisions put in, and whether a tie is left."""
-    from annotation.models import ClipLabel
-
     given: dict[str, dict[UUID, list[str]]] = defaultdict(lambda: defaultdict(list))
     for pk, scale, value in ClipLabel.objects.filter(annotation__in=work).values_list(
         "annotation_id", "scale", "value"
