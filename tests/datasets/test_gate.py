@@ -229,6 +229,8 @@ def test_too_few_participants_cannot_pass():
     label(made, jitter_us=0)
     run = _run(made, clusters=30, demonstration=False)
     assert "There are 10 participants; at least 30 are needed." in _blocked_because(run)
+    said = run.receipt["labels"]["segments/ah"]["sentence"]
+    assert "What was measured: alpha 1.000, 95% interval 1.000 to 1.000; without one rater" in said
     assert run.verdict == GateRun.Verdict.UNDETERMINED
 
 

@@ -109,6 +109,7 @@ def test_a_setting_that_is_no_key_is_said_at_once(settings, key):
         receipts.sign({})
 
 
+@pytest.mark.slow
 def test_production_starts_only_with_a_key(tmp_path):
     names = (
         "WAVER_SECRET_KEY", "WAVER_LABEL_STUDIO_SERVICE_TOKEN", "WAVER_BROKER_URL",

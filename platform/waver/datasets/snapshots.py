@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
 from annotation.models import Annotation, Assignment, Batch, CodebookVersion
 from waver.consent.models import ConsentState, Participant, Purpose
@@ -116,7 +116,10 @@ def items_of(
     later one.
     """
     terms = snapshot.codebook_id if codebook is None else codebook.pk
-    for item in answers.in_terms_of(_items(snapshot.annotations.all()), terms):
+    rows = snapshot.annotations.all()
+    if pass_id is not None:  # work done with another version may have called the pass otherwise
+        rows = rows.filter(Q(assignment__batch__pass_id=pass_id) | ~Q(codebook=terms))
+    for item in answers.in_terms_of(_items(rows), terms):
         if pass_id in (None, item.pass_id):
             yield item
 

@@ -116,6 +116,8 @@ def _judged(
     if reasons or lower is None:
         reasons = reasons or ("The interval is undefined at the level that the policy asks for.",)
         said = f"For these raters, nothing can be said about “{key}”: {' '.join(reasons)}"
+        if not isinstance(found.alpha, Undefined) and not isinstance(found.interval, Undefined):
+            said += f" What was measured: {_numbers(found)}."
         return Judged(Verdict.UNDETERMINED.value, said, reasons, lower, error)
     needed = rule["pass"]["lower"]
     numbers = f"{_numbers(found)}. The lower end that counts is {lower:.3f}"
