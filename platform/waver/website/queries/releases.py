@@ -48,12 +48,13 @@ class Fold:
 
 @dataclass(frozen=True)
 class LabelVerdict:
-    """A label that is in the release or was kept out, and why."""
+    """A label in the release, or kept out and why; `consensus` says what became of its answers."""
 
     title: str
     key: str
     verdict: str
     sentence: str
+    consensus: str = ""
 
 
 @dataclass(frozen=True)
@@ -106,6 +107,7 @@ def page(release: Release) -> ReleasePage:
                 key=key,
                 verdict=verdict,
                 sentence=reasons.get(key) or receipt.get(key, {}).get("sentence", ""),
+                consensus=_consensus(figures.get("consensus", {}).get("labels", {}).get(key, {})),
             )
             for key, verdict in found.items()
         ]
@@ -125,6 +127,17 @@ def page(release: Release) -> ReleasePage:
         .count(),
         has_folder=folder.is_dir(),
     )
+
+
+def _consensus(counts: dict[str, int]) -> str:
+    """Say how many answers a person decided, how many nobody could, and what is flagged."""
+    words = {
+        "adjudicated": "decided by adjudication",
+        "undecided": "undecided",
+        "flagged": "flagged by the model of raters' errors",
+        "prelabelled": "recordings with pre-labels in sight",
+    }
+    return ", ".join(f"{counts[key]} {said}" for key, said in words.items() if counts.get(key))
 
 
 def folder_of(release: Release) -> Path:
