@@ -53,16 +53,22 @@ def environment_of(var: Path, **more: str) -> dict[str, str]:
 
 
 class Running:
-    """A stack of its own, without Label Studio, and what a test does to it."""
+    """A stack of its own, by default without Label Studio, and what a test does to it."""
 
-    def __init__(self, var: Path, **environment: str) -> None:
+    def __init__(self, var: Path, *, label_studio: bool = False, **environment: str) -> None:
         self.var = var
+        self.label_studio = label_studio
         self.cluster = embedded_cluster(var)
         self.environment = environment_of(var, **environment)
         self.stack = self._new_stack()
 
     def _new_stack(self) -> Stack:
-        return Stack(root=ROOT, var=self.var, environment=self.environment, label_studio=False)
+        return Stack(
+            root=ROOT,
+            var=self.var,
+            environment=self.environment,
+            label_studio=self.label_studio,
+        )
 
     def start(self) -> None:
         self.stack.start()
@@ -109,11 +115,13 @@ class Running:
 
 
 @contextmanager
-def running_stack(var: Path, **environment: str) -> Iterator[Running]:
+def running_stack(
+    var: Path, *, label_studio: bool = False, **environment: str
+) -> Iterator[Running]:
     """Run a stack on `var`; when the block ends, stop it and assert that nothing is left."""
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("WAVER_PGHOST", raising=False)
-        one = Running(var, **environment)
+        one = Running(var, label_studio=label_studio, **environment)
         one.start()
         try:
             yield one
