@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from annotation.agreement import Coefficients, Ratings, Undefined, coefficients, sufficient
+from annotation.agreement import Coefficients, Ratings, Undefined, coefficients, cohen, sufficient
 
 from .vectors import vectors
 
@@ -52,6 +52,18 @@ def test_cohens_example_has_the_same_observed_agreement_for_every_chance_model()
     result = measured(units, "nominal", ["a", "b", "c"])
     assert result.percent == pytest.approx(0.75)
     assert result.pabak == pytest.approx((0.75 - 1 / 3) / (1 - 1 / 3))
+
+
+def test_cohens_kappa_of_two_raters() -> None:
+    # Cohen 1960, table 1, 200 patients: .70 observed, .41 by chance.
+    table = [[88, 14, 18], [10, 40, 10], [2, 6, 12]]
+    units = [[i, j] for i in range(3) for j in range(3) for _ in range(table[i][j])]
+    found = cohen(from_units(units, "nominal"))
+    assert found == {(0, 1): pytest.approx(0.29 / 0.59)}
+    assert cohen(from_units([[1, 1], [1, 1], [2, None]], "nominal")) == {
+        (0, 1): Undefined("no_variation")
+    }
+    assert cohen(from_units([[1, None], [None, 2]], "nominal")) == {(0, 1): Undefined("no_pairs")}
 
 
 def test_gwets_hand_example() -> None:
