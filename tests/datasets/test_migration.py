@@ -114,6 +114,20 @@ def test_a_new_version_reopens_the_gate_and_the_old_work_comes_along(made):
     )
 
 
+def test_a_new_name_for_a_label_does_not_lower_what_is_asked_of_it(made):
+    _judge(made, "segments/ah")
+    _install(made, RENAMED)
+    rules = yaml.safe_load(_policy(made, "segments/hesitancy").text)
+    rules["labels"]["segments/hesitancy"]["pass"]["lower"] = 0.1
+    rules["labels"]["segments/hesitancy"]["tentative"]["lower"] = 0.1
+    policy = policies.install(study=made.study, text=yaml.safe_dump(rules), actor="lead")
+    snapshot = snapshots.freeze(study=made.study, actor="lead")
+    run = gate.evaluate(snapshot=snapshot, policy=policy, actor="lead")
+    found = run.receipt["labels"]["segments/hesitancy"]
+    assert found["verdict"] == "undetermined"
+    assert "pass → lower is 0.1, and was 0.667" in found["sentence"]
+
+
 def test_renaming_changes_no_agreement_and_the_report_says_so(made):
     snapshot = snapshots.freeze(study=made.study, actor="lead")
     found = {one.label: one for one in migration.effect(snapshot, _install(made, RENAMED))}

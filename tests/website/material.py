@@ -144,7 +144,7 @@ def label_of_receipt(**changes: object) -> dict[str, object]:
 
 
 def make_gate_run(
-    study: Study, codebook: CodebookVersion, *, number: int = 1, signature: str = ""
+    study: Study, codebook: CodebookVersion, *, number: int = 1, signature: str = "", **more: object
 ) -> GateRun:
     """Store a signed look of the gate: one label passes, one is blocked, one is undetermined."""
     labels = {
@@ -168,6 +168,7 @@ def make_gate_run(
         "policy": {"demonstration": True},
         "look": {"number": 1, "allowed": 3, "error": 0.008333333333},
         "labels": labels,
+        **more,
     }
     snapshot = Snapshot.objects.create(
         study=study, codebook=codebook, number=number, sha256="cd" * 32, frozen_by="tests"

@@ -8,7 +8,7 @@ from django.urls import reverse
 from annotation.models import Batch
 from tests.factories import MembershipFactory, RecordingFactory, consented_participant
 from tests.website.conftest import House
-from tests.website.material import bah_codebook, make_material
+from tests.website.material import bah_codebook, make_gate_run, make_material
 from waver.core.models import Job
 from waver.studies.models import StudyDesign
 
@@ -92,3 +92,17 @@ def test_a_look_is_asked_for_once_and_done_by_a_worker(house: House, storage_fol
     assert job.state == "done", job.error
     text = client.get("/studies/voices/agreement/").content.decode()
     assert "Undetermined" in text
+
+
+def test_the_agreement_page_says_what_a_new_codebook_version_did(house):
+    change = {
+        "from": "bah-ah version 1",
+        "to": "bah-ah version 2",
+        "labels": {
+            "segments/ah": {"sentence": "“segments/ah”: before, alpha 0.700; after, 0.800."}
+        },
+    }
+    make_gate_run(house.study, bah_codebook(house.study), codebook_change=change)
+    text = house.client("researcher").get("/studies/voices/agreement/").content.decode()
+    assert "What bah-ah version 2 did to agreement, compared with bah-ah version 1" in text
+    assert "before, alpha 0.700; after, 0.800." in text

@@ -9,7 +9,8 @@ from typing import Any
 from uuid import UUID
 
 from waver.consent.models import Participant
-from waver.datasets import verdicts
+from waver.core.errors import BadInput
+from waver.datasets import migration, verdicts
 from waver.datasets.models import GatePolicy, GateRun, Snapshot
 from waver.datasets.policies import read
 from waver.datasets.policies.comparing import weaker_than
@@ -38,7 +39,7 @@ def count(snapshot: Snapshot, policy: GatePolicy, rules: Mapping[str, Any]) -> L
     """
     earlier = list(
         GateRun.objects.filter(snapshot__study=snapshot.study)
-        .select_related("snapshot", "policy")
+        .select_related("snapshot__codebook", "policy")
         .order_by("look", "created_at")
     )
     spent = {run.look: float(run.receipt["look"]["error"]) for run in earlier}
@@ -74,15 +75,42 @@ def _weaker(
     found: dict[str, list[str]] = defaultdict(list)
     for run in earlier:
         same = run.snapshot.codebook_id == snapshot.codebook_id
-        for key, less in weaker_than(before[run.policy_id], rules, same_codebook=same).items():
-            sentence = (
-                f"This policy asks for less than the one of look {run.look}: {'; '.join(less)}. "
-                "What is asked of a label is settled before anybody looks. Only a waiver with a "
-                "reason can let it out now."
-            )
-            if sentence not in found[key]:
-                found[key].append(sentence)
+        for earlier_rules in _in_terms_of(before[run.policy_id], run.snapshot, snapshot):
+            for key, less in weaker_than(earlier_rules, rules, same_codebook=same).items():
+                sentence = (
+                    f"This policy asks for less than the one of look {run.look}: "
+                    f"{'; '.join(less)}. What is asked of a label is settled before anybody looks. "
+                    "Only a waiver with a reason can let it out now."
+                )
+                if sentence not in found[key]:
+                    found[key].append(sentence)
     return {key: tuple(sentences) for key, sentences in found.items()}
+
+
+def _in_terms_of(
+    rules: Mapping[str, Any], then: Snapshot, now: Snapshot
+) -> list[Mapping[str, Any]]:
+    """An earlier policy with its labels called as they are now; one policy for each merged part.
+
+    A new name for a label is no new label: what was asked of it stays asked.
+    """
+    if then.codebook_id == now.codebook_id:
+        return [rules]
+    try:
+        sources = migration.made_from(then.codebook, now.codebook)
+    except BadInput:  # another codebook altogether: its labels are others
+        return [rules]
+    asked = {key: [old for old in olds if old in rules["labels"]] for key, olds in sources.items()}
+    most = max((len(olds) for olds in asked.values()), default=0)
+    return [
+        {
+            **rules,
+            "labels": {
+                key: rules["labels"][olds[part]] for key, olds in asked.items() if part < len(olds)
+            },
+        }
+        for part in range(max(1, most))
+    ]
 
 
 def _is_what_is_left(before: Snapshot, now: Snapshot) -> bool:

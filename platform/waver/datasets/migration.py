@@ -109,10 +109,10 @@ def effect(
     whole = {key for key, one in found.items() if one.pass_id and one.complete}
     old = labels_of(read_codebook(snapshot.codebook.text))
     new = labels_of(read_codebook(newest.text))
-    made_from = _made_from(old, new, way)
+    sources = made_from(snapshot.codebook, newest)
     of_pass = {item.annotation: item.pass_id for item in items}
     return [
-        _effect(snapshot, newest, label, [old[k] for k in made_from[key]], whole, of_pass, tick_us)
+        _effect(snapshot, newest, label, [old[k] for k in sources[key]], whole, of_pass, tick_us)
         for key, label in new.items()
     ]
 
@@ -179,12 +179,14 @@ def _effect(
     )
 
 
-def _made_from(
-    old: Mapping[str, Label], new: Mapping[str, Label], way: tuple[Migration, ...]
-) -> dict[str, list[str]]:
-    """New label -> the old ones whose answers it can hold, in the old codebook's order."""
-    found: dict[str, list[str]] = {key: [] for key in new}
-    for key, label in old.items():
+def made_from(before: CodebookVersion, after: CodebookVersion) -> dict[str, list[str]]:
+    """New label -> the old ones whose answers it can hold, in the old codebook's order.
+
+    Raises BadInput when `after` does not come after `before`.
+    """
+    way = answers.way_from(before.pk, after.pk)
+    found: dict[str, list[str]] = {key: [] for key in labels_of(read_codebook(after.text))}
+    for key, label in labels_of(read_codebook(before.text)).items():
         for target in _targets(label, way):
             if target in found:
                 found[target].append(key)
