@@ -314,6 +314,13 @@ def test_scripted_raters_are_called_synthetic_wherever_they_show(first: Run) -> 
     assert "SYNTHETIC." in (first.release / "README.md").read_text(encoding="utf-8")
 
 
+def test_one_disputed_item_is_decided_by_a_script_and_marked_so(first: Run) -> None:
+    assert "is decided by a script" in first.step(8)
+    (decided,) = table(first.release, "adjudications")
+    assert decided["is_synthetic"] is True
+    assert "Adjudicated consensus, initial alpha = " in (first.release / "README.md").read_text()
+
+
 def test_a_second_run_does_nothing_again_and_says_so(first: Run, second: Run) -> None:
     assert "0 participants registered with their consent, 12 were there." in second.step(3)
     assert "0 recordings imported, 16 were there already, 0 refused." in second.step(4)

@@ -5,12 +5,17 @@ from __future__ import annotations
 from annotation.models import Adjudication
 from annotation.services import adjudication
 from annotation.services.adjudication import QueueItem, digest_of
+from annotation.services.disputes import Item
 from annotation.services.topics import ABSENT, PRESENT, Topic
+from waver.consent import policy
+from waver.consent.models import Purpose
 from waver.core.clock import format_us
 from waver.datasets import gate
 from waver.datasets.models import GateRun
 from waver.demo import people
 from waver.demo.report import Report
+from waver.recordings.models import Recording
+from waver.recordings.subjects import subject_of
 
 RATIONALE = (
     "SYNTHETIC: decided by the demonstration's script, which watched nothing and follows the vote."
@@ -25,10 +30,17 @@ def decide_one(report: Report, run: GateRun) -> None:
     for key, standing in gate.standings(run).items():
         if standing.may_be_released:
             queue = adjudication.queue(study=study, topic_key=key)
-            if queue.found:
-                _decide(report, run, queue.topic, queue.with_decision(queue.found[0]))
+            item = next((one for one in queue.found if _may_be_shared(one)), None)
+            if item is not None:
+                _decide(report, run, queue.topic, queue.with_decision(item))
                 return
     report.say("The scripted raters differ about nothing that may be released: nothing to decide.")
+
+
+def _may_be_shared(item: Item) -> bool:
+    """Whether a release can show the decision."""
+    recording = Recording.objects.select_related("take__participant").get(pk=item.recording)
+    return policy.decide(Purpose.RESEARCH, subject_of(recording)).allowed
 
 
 def _decide(report: Report, run: GateRun, topic: Topic, one: QueueItem) -> None:
