@@ -124,7 +124,8 @@ def label(
 ) -> None:
     """Let every rater submit both passes: the truth, with seeded slips.
 
-    `kind` is the batches', `name` the label that is marked, `of_assignment` sets fields of the assignments.
+    `kind` is the batches', `name` the label that is marked; `of_assignment` sets fields of the
+    assignments.
 
     `errors` is the chance of a wrong clip label and of a missed or invented segment. The certainty
     is noise unless told otherwise, so that one label is bound to fail.
