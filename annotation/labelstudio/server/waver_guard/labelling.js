@@ -23,11 +23,15 @@
         "align-items:center;justify-content:center;background:#fff7d6;color:#1f1f1f;" +
         "border-top:1px solid #c9a400;font:16px/1.4 system-ui,sans-serif";
       const text = document.createElement("span");
-      const next = document.createElement("a");
+      // No link: the labelling page takes those for changes of its own address and loads nothing.
+      const next = document.createElement("button");
       const project = /^\/projects\/(\d+)/.exec(location.pathname);
-      next.href = project ? `/projects/${project[1]}/data?labeling=1` : "/";
+      next.addEventListener("click", () => {
+        location.assign(project ? `/projects/${project[1]}/data?labeling=1` : "/");
+      });
       next.textContent = "Go on with the next clip";
-      next.style.cssText = "color:inherit;font-weight:600;white-space:nowrap";
+      next.style.cssText =
+        "all:revert;font:inherit;font-weight:600;white-space:nowrap;padding:6px 14px;cursor:pointer";
       note.append(text, next);
       document.body.append(note);
     }

@@ -60,7 +60,7 @@ class Headers:
 def _with_script(request, response):
     """Let the labelling page say why something was refused (labelling.js)."""
     page = request.resolver_match is not None and request.resolver_match.route == _PAGE
-    if page and response.status_code == 200 and not response.streaming:
+    if page and response.status_code == 200 and _SCRIPT not in response.content:
         response.content = response.content.replace(b"<head>", b"<head>" + _SCRIPT, 1)
     return response
 
