@@ -20,6 +20,7 @@ from annotation.models import Annotation, Assignment, ClipLabel, SegmentText
 from annotation.services import accept, codebooks
 from tests.annotation.conftest import NOON
 from tests.factories import AssignmentFactory, BatchFactory, StudyFactory
+from waver.website.queries.recording import rater_rows
 
 
 def _accepted(name: str, pass_id: str, sent: ParsedAnnotation) -> Annotation:
@@ -82,3 +83,29 @@ def test_confidences_ratings_and_long_texts_of_a_clip(db):
     row = _accepted("dimensional", "clip", rated)
     values = ClipLabel.objects.filter(annotation=row).values_list("scale", "value", "confidence")
     assert set(values) == {("valence", "-0.25", 2.0), ("arousal", "1", 2.0)}
+
+
+def test_a_recordings_page_says_them_in_words(described, db):
+    (mark,) = rater_rows(described.assignment.recording, for_lead=False)[0].marks
+    assert mark.cues == [
+        "AU1 inner brow raiser [b]",
+        "What do you see and hear? The brows go up.",
+        "What does it tell you? A question.",
+    ]
+    blend = ParsedAnnotation(
+        clip_labels=(
+            ParsedClipLabel("emotions", "fear", 0.3),
+            ParsedClipLabel("blend", "fear+surprise"),
+        )
+    )
+    row = _accepted("mafw", "clip", blend)
+    found = rater_rows(row.assignment.recording, for_lead=False)[0].answers
+    assert {(each.answer, each.certainty) for each in found} == {
+        ("Fear", 0.3), ("Fear + Surprise", None),
+    }  # fmt: skip
+    rated = ParsedSegment(
+        0, 1_000_000, "state", cues=(ParsedCue("valence", "0.5"), ParsedCue("arousal", "-1"))
+    )
+    row = _accepted("dimensional", "segments", ParsedAnnotation((rated,)))
+    (mark,) = rater_rows(row.assignment.recording, for_lead=False)[0].marks
+    assert set(mark.cues) == {"Valence 0.5", "Arousal -1"}

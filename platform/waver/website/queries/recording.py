@@ -10,8 +10,8 @@ from uuid import UUID
 from django.db.models import Prefetch
 
 from annotation.codebooks.loader import load
-from annotation.codebooks.model import Codebook, CodebookError, Value
-from annotation.models import Annotation, Assignment, ClipLabel, Segment
+from annotation.codebooks.model import PAIR, Codebook, CodebookError, Value
+from annotation.models import Annotation, Assignment, ClipLabel, Segment, SegmentCue
 from annotation.services.assignment.people import GONE
 from annotation.services.numbering import rater_numbers
 from waver.core.errors import Missing
@@ -152,7 +152,7 @@ def rater_rows(recording: Recording, *, for_lead: bool) -> list[RaterRow]:
     Raters are numbered within the study, the same on every page; names are for the lead only.
     """
     numbers = rater_numbers(recording.study)
-    segments = Prefetch("segments", Segment.objects.prefetch_related("cues"))
+    segments = Prefetch("segments", Segment.objects.prefetch_related("cues", "texts"))
     newest = (
         Annotation.objects.order_by("-version")
         .prefetch_related(segments, Prefetch("clip_labels", ClipLabel.objects.order_by("scale")))
@@ -178,38 +178,53 @@ def _read(text: str) -> Codebook:
     return load(text)
 
 
+_Key = tuple[UUID, str]
+"""A codebook version and a pass of it: two passes may use one id with different titles."""
+
+
 class _Words:
     """The codebook's titles and colours for ids; each codebook version is read once."""
 
     def __init__(self) -> None:
-        self._books: dict[UUID, dict[tuple[str, str], Value]] = {}
-        self._questions: dict[UUID, dict[str, str]] = {}
+        self._books: dict[_Key, dict[tuple[str, str], Value]] = {}
+        self._questions: dict[_Key, dict[str, str]] = {}
 
-    def read(self, row: Assignment) -> UUID:
-        """Read the codebook of an assignment's batch and give its key."""
-        version = row.batch.codebook
-        if version.pk not in self._books:
-            self._books[version.pk], self._questions[version.pk] = {}, {}
+    def read(self, row: Assignment) -> _Key:
+        """Read the codebook of an assignment's batch and give the key of its pass."""
+        version, pass_id = row.batch.codebook, row.batch.pass_id
+        key = (version.pk, pass_id)
+        if key not in self._books:
+            self._books[key], self._questions[key] = {}, {}
             try:
-                parts = _read(version.text).passes
-            except CodebookError:
-                return version.pk  # an older codebook: ids stand for themselves
-            for part in parts:
-                self._add("", part.labels, version.pk)
-                for question in part.questions:
-                    self._questions[version.pk][question.id] = question.title
-                    self._add(question.id, question.values, version.pk)
-        return version.pk
+                part = _read(version.text).pass_(pass_id)
+            except (CodebookError, KeyError):
+                return key  # an older codebook: ids stand for themselves
+            self._add("", part.labels, key)
+            for question in part.questions:
+                self._questions[key][question.id] = question.title
+                self._add(question.id, question.values, key)
+        return key
 
-    def _add(self, group: str, values: tuple[Value, ...], key: UUID) -> None:
+    def _add(self, group: str, values: tuple[Value, ...], key: _Key) -> None:
         self._books[key].update({(group, value.id): value for value in values})
 
-    def value(self, key: UUID, group: str, value_id: str) -> tuple[str, str]:
-        """Give the title and the colour of a label or an answer."""
-        known = self._books[key].get((group, value_id))
-        return (known.title, known.colour or NO_COLOUR) if known else (value_id, NO_COLOUR)
+    def value(self, key: _Key, group: str, value_id: str) -> tuple[str, str]:
+        """Give the title and the colour of a label or an answer; of a blend, both titles."""
+        known = [self._books[key].get((group, part)) for part in value_id.split(PAIR)]
+        if not all(known):
+            return value_id, NO_COLOUR
+        found = [value for value in known if value is not None]
+        return " + ".join(value.title for value in found), found[0].colour or NO_COLOUR
 
-    def question(self, key: UUID, question_id: str) -> str:
+    def cue(self, key: _Key, cue: SegmentCue) -> str:
+        """Give a cue's title, or its question with a number, and how strong or sure it is."""
+        title = self.value(key, cue.modality, cue.cue)[0]
+        if (cue.modality, cue.cue) not in self._books[key] and PAIR not in cue.cue:
+            title = f"{self.question(key, cue.modality)} {title}"
+        more = cue.grade or ("" if cue.confidence is None else f"{cue.confidence:g}")
+        return f"{title} [{more}]" if more else title
+
+    def question(self, key: _Key, question_id: str) -> str:
         """Give the title of a question."""
         return self._questions[key].get(question_id, question_id)
 
@@ -239,7 +254,7 @@ def _rater_row(row: Assignment, *, number: int, words: _Words, for_lead: bool) -
     return found
 
 
-def _mark(segment: Segment, words: _Words, key: UUID) -> Mark:
+def _mark(segment: Segment, words: _Words, key: _Key) -> Mark:
     title, colour = words.value(key, "", segment.label)
     return Mark(
         start_us=segment.start_us,
@@ -247,7 +262,10 @@ def _mark(segment: Segment, words: _Words, key: UUID) -> Mark:
         label=title,
         colour=colour,
         certainty=segment.certainty,
-        cues=[words.value(key, cue.modality, cue.cue)[0] for cue in segment.cues.all()],
+        cues=[
+            *(words.cue(key, cue) for cue in segment.cues.all()),
+            *(f"{words.question(key, row.question)} {row.text}" for row in segment.texts.all()),
+        ],
     )
 
 
