@@ -16,7 +16,15 @@ from django.db import transaction
 from django.db.models import Max
 
 from annotation.codebooks import Codebook, InvalidAnnotation, ParsedAnnotation, parse_result
-from annotation.models import Annotation, Assignment, Batch, ClipLabel, Segment, SegmentCue, SegmentText
+from annotation.models import (
+    Annotation,
+    Assignment,
+    Batch,
+    ClipLabel,
+    Segment,
+    SegmentCue,
+    SegmentText,
+)
 from annotation.services import codebooks, qualification
 from annotation.services.assignment import reassign
 from waver.core.clock import seconds_us
