@@ -111,7 +111,7 @@ def _answered(found: dict[str, float]) -> Row:
         note=(
             f"{_CALLS:,} calls, each on a connection of its own, to the stack's web server while "
             f"its worker collects; median {found['median'] * 1000:.1f} ms, slowest "
-            f"{found['slowest'] * 1000:.0f} ms; the first call after a start, which is left out, took "
+            f"{found['slowest'] * 1000:.0f} ms; the first call, left out, took "
             f"{found['first'] * 1000:.0f} ms; rival: the same server's /health/, asked as often"
         ),
     )
