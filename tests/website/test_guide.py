@@ -32,6 +32,9 @@ PAGES = {
     "raters": "/studies/<study>/raters/", "rater": "/studies/<study>/raters/<rater>/",
     "gold": "/studies/<study>/gold/", "design": "/studies/<study>/design/",
     "training": "/queue/<batch>/answers/",
+    "adjudication": "/studies/<study>/adjudication/",
+    "adjudication-item": "/studies/<study>/adjudication/<item>/",
+    "signing-key": "/signing-key/",
 }  # fmt: skip
 PARTS = {
     "picture-raters-svg", "picture-raters-csv", "picture-confusion-svg", "picture-confusion-csv",
