@@ -112,7 +112,7 @@ def call_webhook(calls: int, at_once: int) -> dict[str, float]:
     """
     from django.conf import settings
 
-    from annotation.labelstudio.client import WEBHOOK_HEADER, WEBHOOK_PATH
+    from annotation.labelstudio.client import WEBHOOK_PATH, webhook_headers
     from annotation.models import Batch, RemoteProject
     from annotation.services import publish as publishing
 
@@ -123,10 +123,7 @@ def call_webhook(calls: int, at_once: int) -> dict[str, float]:
     body = '{"action": "ANNOTATION_CREATED", "project": {"id": %d}}'
     projects = list(RemoteProject.objects.values_list("remote_id", flat=True))
     address = urlsplit(settings.WAVER_URL)
-    headers = {
-        WEBHOOK_HEADER: settings.LABEL_STUDIO_WEBHOOK_SECRET,
-        "Content-Type": "application/json",
-    }
+    headers = {**webhook_headers(), "Content-Type": "application/json"}
 
     def ask(method: str, path: str, number: int) -> float:
         sent = (body % projects[number % len(projects)]).encode() if method == "POST" else None

@@ -150,7 +150,6 @@ class Client:
     def ensure_webhook(self, project_id: int) -> None:
         """Make Label Studio call Waver when an annotation of the project changes; once."""
         url = f"{settings.WAVER_INTERNAL_URL.rstrip('/')}{WEBHOOK_PATH}"
-        public = urlsplit(settings.WAVER_URL)
         with _errors(f"set the webhook of project {project_id}"):
             for hook in self._sdk.webhooks.list(project=str(project_id)):
                 if hook.url == url:
@@ -162,12 +161,7 @@ class Client:
                 send_payload=True,
                 send_for_all_actions=False,
                 actions=list(WEBHOOK_ACTIONS),
-                headers={
-                    WEBHOOK_HEADER: settings.LABEL_STUDIO_WEBHOOK_SECRET,
-                    # Waver answers to its public name only, also on its private address.
-                    "Host": public.netloc,
-                    "X-Forwarded-Proto": public.scheme,
-                },
+                headers=webhook_headers(),
             )
 
     def admit_rater(self, *, rater_id: str, project_id: int) -> None:
@@ -261,6 +255,19 @@ class Client:
             )
             answer.raise_for_status()
             return dict(answer.json())
+
+
+def webhook_headers() -> dict[str, str]:
+    """Give what Label Studio's call says besides what changed."""
+    public = urlsplit(settings.WAVER_URL)
+    return {
+        WEBHOOK_HEADER: settings.LABEL_STUDIO_WEBHOOK_SECRET,
+        # Waver answers to its public name only, also on its private address.
+        "Host": public.netloc,
+        "X-Forwarded-Proto": public.scheme,
+        # It calls once on each connection: the web server need not wait for a second call there.
+        "Connection": "close",
+    }
 
 
 def _import_request(task: NewTask) -> dict[str, Any]:

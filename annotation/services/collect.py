@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from itertools import islice
 from uuid import UUID
 
-from django.db import connection
+from django.db import OperationalError, connection
 from django.db.models import Q
 from django.db.models.functions import Now
 from django.utils import timezone
@@ -62,9 +62,7 @@ def wake(remote_project_id: int) -> bool:
       the project's row, by which it has itself followed by another (`called_since`);
     - else one is queued.
     """
-    with connection.cursor() as cursor:
-        cursor.execute(_PROJECT_AND_JOB, [f"{COLLECT.name}:", remote_project_id])
-        found = cursor.fetchone()
+    found = _project_and_job(remote_project_id)
     if found is None:
         return False
     project_id, is_noted, state = found
@@ -74,6 +72,29 @@ def wake(remote_project_id: int) -> bool:
     if state is None:
         collect_soon(RemoteProject.objects.get(pk=project_id))
     return True
+
+
+def _project_and_job(remote_project_id: int) -> tuple[UUID, bool, str | None] | None:
+    """Ask for a project's id, whether a call is noted on it, and the state of its collection.
+
+    Django would ask an old connection whether it still lives before using it. Here the question
+    tells that itself, and is asked once more over a new one where it does not.
+    """
+    connection.health_check_done = True  # type: ignore[attr-defined]  # the stubs lack it
+    try:
+        return _asked(remote_project_id)
+    except OperationalError:
+        if connection.in_atomic_block:
+            raise
+        connection.close()
+        return _asked(remote_project_id)
+
+
+def _asked(remote_project_id: int) -> tuple[UUID, bool, str | None] | None:
+    with connection.cursor() as cursor:
+        cursor.execute(_PROJECT_AND_JOB, [f"{COLLECT.name}:", remote_project_id])
+        found: tuple[UUID, bool, str | None] | None = cursor.fetchone()
+    return found
 
 
 def begin_look(project: RemoteProject) -> None:

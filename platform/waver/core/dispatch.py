@@ -41,6 +41,14 @@ def wake(queue: str) -> bool:
     return True
 
 
+def get_ready() -> None:
+    """Import what the first wake-up call needs, so that nobody waits for that; sends nothing."""
+    app = producer()
+    with _making:
+        app.amqp.queues  # noqa: B018 - made at first use, like the transport
+        app.connection_for_write().transport  # noqa: B018
+
+
 def producer() -> Celery:
     """Give the Celery application that only sends, so that the web never imports the workers.
 

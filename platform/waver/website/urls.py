@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from django.http import HttpResponseBase
-from django.urls import URLPattern, URLResolver, include, path
+from django.urls import URLPattern, URLResolver, path
 
 from waver.website.labelstudio.urls import urlpatterns as label_studio_urls
 from waver.website.views import (
@@ -37,6 +37,7 @@ def picture(address: str, view: Callable[..., HttpResponseBase], name: str) -> l
 
 app_name = "website"
 urlpatterns: list[URLPattern | URLResolver] = [
+    *label_studio_urls,  # first: raters wait for these at every step
     path("", auth.home, name="home"),
     path("sign-in/", auth.SignIn.as_view(), name="sign-in"),
     path("sign-out/", auth.SignOut.as_view(), name="sign-out"),
@@ -100,9 +101,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     ),
     path(f"{STUDY}releases/", releases.releases, name="releases"),
     path(f"{STUDY}releases/<uuid:release_id>/", releases.release, name="release"),
-    *label_studio_urls,
     path(
         f"{STUDY}releases/<uuid:release_id>/download/", releases.download, name="release-download"
     ),
-    path("", include("waver.website.labelstudio.urls")),
 ]
