@@ -17,7 +17,8 @@ from django.test import Client
 from django.urls import reverse
 
 from annotation.agreement import pairwise
-from tests.datasets.worlds import World, label, policy_text, world
+from annotation.services import codebooks
+from tests.datasets.worlds import BAH, World, label, policy_text, world
 from tests.factories import MembershipFactory
 from waver.datasets import figures, gate, measures, policies, snapshots
 from waver.datasets.models import GateRun
@@ -227,6 +228,41 @@ def test_the_page_answers_in_order_and_its_list_is_the_table_s(looked):
     for name in ("agreement-run", "picture-raters-svg", "picture-confusion-csv"):
         path = reverse(f"website:{name}", args=[made.study.code, run.pk])
         assert client.get(f"{path}?label=segments/nothing").status_code == 404
+
+
+def test_the_list_shows_the_answers_that_differ(looked):
+    """What raters said about the very label that is looked at, not about another question."""
+    made, _ = looked
+    page = reverse("website:agreement", args=[made.study.code])
+    shown = {
+        key: as_role(made, "researcher").get(f"{page}?label={key}").content.decode()
+        for key in ("video/certainty", "video/ah")
+    }
+    answers = {
+        key: set(re.findall(r"Rater \d+:</span> ([^·<]+?) ?(?:·|<)", text.split('id="where"')[1]))
+        for key, text in shown.items()
+    }
+    assert answers == {
+        "video/certainty": {"Unsure", "Fairly sure", "Certain"},
+        "video/ah": {"Present", "Not present"},
+    }
+
+
+def test_work_done_with_an_earlier_codebook_is_drawn_in_the_new_words(looked):
+    made, _ = looked
+    recording = made.recordings[0]
+    _, before = both(made, "picture-recording", "?pass=segments", recording_id=recording.pk)
+    first, segments = (
+        BAH.replace("\nversion: 1\n", "\nversion: 2\n")
+        .split("candidates: ah")[0]
+        .rsplit("- id: ah\n", 1)
+    )
+    text = f"{first}- id: doubt\n{segments}candidates: doubt" + BAH.split("candidates: ah")[1]
+    text += "\nmigration:\n  from: 1\n  rename:\n    - {pass: segments, label: ah, to: doubt}\n"
+    codebooks.install_codebook(made.study, text, "lead")
+    _, after = both(made, "picture-recording", "?pass=segments", recording_id=recording.pk)
+    assert after == before
+    assert any(row["kind"] == "marked" for row in after)
 
 
 # ---- readable alone ----

@@ -16,6 +16,8 @@ from django.contrib.auth import get_user_model
 from django.core.paginator import Page, Paginator
 
 from annotation.agreement import GAP, Undefined
+from annotation.codebooks import Question
+from annotation.codebooks.model import PAIR
 from waver.core.errors import Missing
 from waver.datasets import figures
 from waver.datasets.labels import Label, read_codebook
@@ -290,5 +292,13 @@ def value_titles(run: GateRun, label: Label) -> dict[str, str]:
         return {GAP: "nothing marked", **{value.id: value.title for value in part.labels}}
     if label.answer:
         return {}
-    key = label.key.split("/")[1]
-    return {value.id: value.title for value in part.question(key).values}
+    return titles_in(part.question(label.key.split("/")[1]))
+
+
+def titles_in(question: Question) -> dict[str, str]:
+    """Give the words for a question's answers; a pair of them has those of both."""
+    titles = {value.id: value.title for value in question.values}
+    return {
+        value: " and ".join(titles.get(each, each) for each in value.split(PAIR))
+        for value in question.value_ids
+    }

@@ -15,22 +15,33 @@ from django.db.models import Prefetch, QuerySet
 from django.utils import timezone
 
 from annotation.agreement import Segments, consensus_segments
-from annotation.codebooks import Codebook, Pass
+from annotation.codebooks import Codebook, ParsedAnnotation, Pass
 from annotation.codebooks.model import Value as CodebookValue
-from annotation.models import Adjudication, Annotation, Assignment, Batch, ClipLabel, Segment
+from annotation.models import (
+    Adjudication,
+    Annotation,
+    Assignment,
+    Batch,
+    ClipLabel,
+    CodebookVersion,
+    Segment,
+)
+from annotation.services import carried
+from annotation.services.standing import codebook_with_work, scope
 from waver.core.errors import Missing
-from waver.datasets.labels import read_codebook
+from waver.datasets.labels import NO, YES, Label, read_codebook
 from waver.datasets.models import GateRun, Snapshot
 from waver.recordings.models import Recording
 from waver.studies.models import StudyDesign
 from waver.website import plots
 from waver.website.plots.drawing import Caption
 from waver.website.queries.agreement import source
-from waver.website.queries.figures import name_of, rater_names
+from waver.website.queries.figures import name_of, rater_names, titles_in
 from waver.website.queries.recording import NO_COLOUR
 
 COLUMNS = ("row", "kind", "label", "start_s", "end_s", "share_of_raters", "answer")
 MOST = "Most raters"
+NO_ANSWER = "no answer"
 
 
 @dataclass(frozen=True)
@@ -44,6 +55,7 @@ class Strip:
     curves: list[plots.Curve]
     raters: int
     run: GateRun | None
+    codebook: CodebookVersion  # in whose words all of it stands
     annotations: frozenset[str]  # whose labels these are, by id
     is_prelabelled: bool  # whether a rater of them saw pre-labels
 
@@ -107,6 +119,14 @@ class Strip:
         )
 
 
+@dataclass(frozen=True)
+class _Said:
+    """One annotation, and what it says in the words of the strip's codebook version."""
+
+    row: Annotation
+    said: ParsedAnnotation
+
+
 def strips(
     recordings: Sequence[Recording],
     pass_id: str,
@@ -114,27 +134,29 @@ def strips(
     snapshot: Snapshot | None,
     run: GateRun | None,
     for_lead: bool,
+    label: Label | None = None,
 ) -> dict[UUID, Strip]:
-    """Give the strips of some recordings of one study, in four queries.
+    """Give the strips of some recordings of one study, in a few queries.
 
-    With a snapshot, its labels made without pre-labels; else the newest that were accepted.
+    With a snapshot, its labels made without pre-labels; else the newest that were accepted. Work
+    done with an earlier version of the codebook is carried over. `label` names the question that
+    a row's answer is to be about; without, rows give all answers.
     """
     if not recordings:
         return {}
-    by_recording: dict[UUID, list[Annotation]] = defaultdict(list)
-    for annotation in _annotations(recordings, pass_id, snapshot):
-        by_recording[annotation.assignment.recording_id].append(annotation)
-    everybody = sorted({a.assignment.rater_id for rows in by_recording.values() for a in rows})
-    names = rater_names(recordings[0].study, everybody, for_lead=for_lead)
-    found = {}
-    for recording in recordings:
-        rows = by_recording[recording.pk]
-        if rows:
-            text = (snapshot.codebook if snapshot else rows[0].codebook).text
-            part = _pass(read_codebook(text), pass_id)
-            if part is not None:
-                found[recording.pk] = _strip(recording, part, rows, names, run)
-    return found
+    study = recordings[0].study
+    codebook = snapshot.codebook if snapshot else codebook_with_work(study)
+    part = _pass(read_codebook(codebook.text), pass_id) if codebook else None
+    if codebook is None or part is None:
+        return {}
+    by_recording = _said(recordings, part, snapshot, codebook)
+    everybody = sorted({one.row.assignment.rater_id for r in by_recording.values() for one in r})
+    names = rater_names(study, everybody, for_lead=for_lead)
+    return {
+        recording.pk: _strip(recording, part, rows, names, run, codebook, label)
+        for recording in recordings
+        if (rows := by_recording[recording.pk])
+    }
 
 
 def of_recording(recording: Recording, *, for_lead: bool) -> list[Strip]:
@@ -142,20 +164,25 @@ def of_recording(recording: Recording, *, for_lead: bool) -> list[Strip]:
 
     They name the newest look whose snapshot holds exactly these labels, if there is one.
     """
-    passes = (
-        recording.assignments.filter(batch__kind=Batch.Kind.WORK)
-        .order_by("batch__pass_id")
-        .values_list("batch__pass_id", flat=True)
-        .distinct()
-    )
+    codebook = codebook_with_work(recording.study)
+    if codebook is None:
+        return []
+    asked = recording.assignments.filter(batch__kind=Batch.Kind.WORK)
+    used = set(asked.values_list("batch__codebook_id", "batch__pass_id").distinct())
     made = [
         strip
-        for pass_id in passes
+        for part in read_codebook(codebook.text).passes
+        if part.unit != "clip"
+        and any(
+            (version, name) in used
+            for version, stored in carried.stored_passes(codebook, part.id).items()
+            for name in stored
+        )
         for strip in strips(
-            [recording], pass_id, snapshot=None, run=None, for_lead=for_lead
+            [recording], part.id, snapshot=None, run=None, for_lead=for_lead
         ).values()
     ]
-    return [_with_decisions(replace(one, run=_look_at(one))) for one in made if one.is_timed]
+    return [_with_decisions(replace(one, run=_look_at(one))) for one in made]
 
 
 def _look_at(strip: Strip) -> GateRun | None:
@@ -169,7 +196,8 @@ def _look_at(strip: Strip) -> GateRun | None:
     if run is None:
         return None
     frozen = run.snapshot.annotations.filter(
-        assignment__recording=strip.recording, assignment__batch__pass_id=strip.part.id
+        scope(strip.recording.study, strip.codebook, strip.part.id),
+        assignment__recording=strip.recording,
     )
     same = {str(pk) for pk in frozen.values_list("pk", flat=True)} == strip.annotations
     return run if same else None
@@ -179,14 +207,16 @@ def _with_decisions(strip: Strip) -> Strip:
     """Add what an adjudication decided on exactly these labels; it never enters agreement."""
     values = {value.id: (track, value) for track, value in enumerate(strip.part.labels)}
     rows = Adjudication.objects.filter(
-        recording=strip.recording, pass_id=strip.part.id, start_us__isnull=False,
-        adjudication__isnull=True,
+        recording=strip.recording, start_us__isnull=False, adjudication__isnull=True,
+        codebook__in=[version.pk for version in carried.versions_of(strip.codebook)],
     ).order_by("start_us")  # fmt: skip
     stretches = []
     for row in rows:
-        if row.label not in values or set(row.looked_at) != strip.annotations:
+        pass_id, name, _ = carried.decision_in(row, strip.codebook) or ("", "", "")
+        same_work = frozenset(row.looked_at) == strip.annotations
+        if pass_id != strip.part.id or name not in values or not same_work:
             continue
-        track, value = values[row.label]
+        track, value = values[name]
         present = row.decided_start_us is not None and row.decided_end_us is not None
         stretches.append(
             plots.Stretch(
@@ -214,14 +244,38 @@ def one_of_recording(recording: Recording, pass_id: str) -> Strip:
     raise Missing("Nobody has marked stretches of this recording in this pass yet.")
 
 
+def _said(
+    recordings: Sequence[Recording],
+    part: Pass,
+    snapshot: Snapshot | None,
+    codebook: CodebookVersion,
+) -> dict[UUID, list[_Said]]:
+    """Read what counts, one annotation for each recording and rater, as measures do."""
+    found: dict[tuple[UUID, UUID], _Said] = {}
+    for row in _annotations(recordings, part.id, snapshot, codebook):
+        given = row.assignment
+        carried_over = carried.read_in(row, given.batch.pass_id, codebook)
+        if carried_over.complete:
+            who = (given.recording_id, given.rater_id)
+            found.setdefault(who, _Said(row, carried_over.annotation))
+    by_recording: dict[UUID, list[_Said]] = defaultdict(list)
+    for (recording, _), one in found.items():
+        by_recording[recording].append(one)
+    return by_recording
+
+
 def _annotations(
-    recordings: Sequence[Recording], pass_id: str, snapshot: Snapshot | None
+    recordings: Sequence[Recording],
+    pass_id: str,
+    snapshot: Snapshot | None,
+    codebook: CodebookVersion,
 ) -> QuerySet[Annotation]:
     rows = Annotation.objects.filter(
-        assignment__recording__in=recordings, assignment__batch__pass_id=pass_id
+        scope(recordings[0].study, codebook, pass_id), assignment__recording__in=recordings
     )
     if snapshot is not None:
-        rows = rows.filter(snapshots=snapshot, assignment__arm=StudyDesign.Arm.BLIND)
+        blind = StudyDesign.Arm.BLIND
+        rows = rows.filter(snapshots=snapshot, assignment__arm=blind).order_by("pk")
     else:
         newest = (
             Annotation.objects.filter(
@@ -233,13 +287,10 @@ def _annotations(
             .distinct("assignment_id")
         )  # fmt: skip
         rows = rows.filter(pk__in=newest.values("pk"), verdict=Annotation.Verdict.ACCEPTED)
-    return (
-        rows.select_related("assignment", "codebook")
-        .prefetch_related(
-            Prefetch("segments", Segment.objects.order_by("start_us")),
-            Prefetch("clip_labels", ClipLabel.objects.order_by("scale")),
-        )
-        .order_by("assignment__rater_id")
+        rows = rows.order_by("-codebook__version", "pk")
+    return rows.select_related("assignment__batch").prefetch_related(
+        Prefetch("segments", Segment.objects.order_by("start_us").prefetch_related("cues")),
+        Prefetch("clip_labels", ClipLabel.objects.order_by("scale")),
     )
 
 
@@ -250,14 +301,20 @@ def _pass(codebook: Codebook, pass_id: str) -> Pass | None:
 def _strip(
     recording: Recording,
     part: Pass,
-    rows: Sequence[Annotation],
+    rows: Sequence[_Said],
     names: dict[UUID, str],
     run: GateRun | None,
+    codebook: CodebookVersion,
+    label: Label | None,
 ) -> Strip:
-    order = sorted(rows, key=lambda row: _number(names[row.assignment.rater_id]))
+    order = sorted(rows, key=lambda one: _number(names[one.row.assignment.rater_id]))
     lanes = [
-        plots.Lane(names[row.assignment.rater_id], _stretches(row, part), _words(row, part))
-        for row in order
+        plots.Lane(
+            names[one.row.assignment.rater_id],
+            _stretches(one.said, part),
+            _words(one.said, part, label),
+        )
+        for one in order
     ]
     most: list[plots.Lane] = []
     curves: list[plots.Curve] = []
@@ -270,44 +327,56 @@ def _strip(
             name = f"Share: {value.title}" if len(part.labels) > 1 else "Share of raters"
             curves.append(plots.Curve(name, value.title, value.colour or NO_COLOUR, curve))
         most.append(plots.Lane(MOST, agreed, "nothing"))
-    whose = frozenset(str(row.pk) for row in rows)
-    shown = any(row.assignment.arm != StudyDesign.Arm.BLIND for row in rows)
-    return Strip(recording, part, lanes, most, curves, len(rows), run, whose, shown)
+    whose = frozenset(str(one.row.pk) for one in rows)
+    shown = any(one.row.assignment.arm != StudyDesign.Arm.BLIND for one in rows)
+    return Strip(recording, part, lanes, most, curves, len(rows), run, codebook, whose, shown)
 
 
-def _stretches(row: Annotation, part: Pass) -> list[plots.Stretch]:
+def _stretches(said: ParsedAnnotation, part: Pass) -> list[plots.Stretch]:
     values = {value.id: (track, value) for track, value in enumerate(part.labels)}
     return [
         plots.Stretch(
             segment.start_us, segment.end_us, value.title, value.colour or NO_COLOUR, track=track
         )
-        for segment in row.segments.all()
-        if segment.label in values  # else it belongs to another version of the codebook
+        for segment in sorted(said.segments, key=lambda one: one.start_us)
+        if segment.label in values
         for track, value in [values[segment.label]]
     ]
 
 
-def _words(row: Annotation, part: Pass) -> str:
-    titles = {
-        (question.id, value.id): value.title
-        for question in part.questions
-        for value in question.values
-    }
-    said = [titles.get((one.scale, one.value), one.value) for one in row.clip_labels.all()]
-    return ", ".join(said) or ("marked nothing" if part.unit != "clip" else "no answer")
+def _words(said: ParsedAnnotation, part: Pass, label: Label | None) -> str:
+    """Give the answer that a label is about; without one all answers about the clip."""
+    if part.unit != "clip":
+        return "marked nothing"
+    if label is not None:
+        return _answer(said, part, label)
+    titles = {question.id: titles_in(question) for question in part.questions}
+    found = [titles.get(one.scale, {}).get(one.value, one.value) for one in said.clip_labels]
+    return ", ".join(found) or NO_ANSWER
 
 
-def _segments(recording: Recording, part: Pass, rows: Sequence[Annotation]) -> Segments:
+def _answer(said: ParsedAnnotation, part: Pass, label: Label) -> str:
+    given = [one for one in said.clip_labels if one.scale == label.source]
+    if label.answer:
+        return YES if label.answer in {one.value for one in given} else NO
+    titles = titles_in(part.question(label.key.split("/")[1]))
+    if label.is_certainty:
+        sure = [f"{one.confidence:g}" for one in given if one.confidence is not None]
+        return titles.get(sure[0], sure[0]) if sure else NO_ANSWER
+    return ", ".join(titles.get(one.value, one.value) for one in given) or NO_ANSWER
+
+
+def _segments(recording: Recording, part: Pass, rows: Sequence[_Said]) -> Segments:
     length = recording.duration_us or 1
     known = {value.id for value in part.labels}
     marks = [
-        (str(row.assignment.rater_id), one.start_us, min(one.end_us, length), one.label)
-        for row in rows
-        for one in row.segments.all()
+        (str(who.row.assignment.rater_id), one.start_us, min(one.end_us, length), one.label)
+        for who in rows
+        for one in who.said.segments
         if one.label in known and one.start_us < length
     ]
     roster: dict[Hashable, list[Hashable]] = {
-        "it": list(dict.fromkeys(str(row.assignment.rater_id) for row in rows))
+        "it": [str(who.row.assignment.rater_id) for who in rows]
     }
     return Segments.from_rows(
         ["it"] * len(marks), [m[0] for m in marks], [m[1] for m in marks], [m[2] for m in marks],

@@ -119,6 +119,7 @@ def _pictures(request: HttpRequest, member: StudyAccess, run: GateRun) -> dict[s
         snapshot=run.snapshot,
         run=run,
         for_lead=member.is_lead,
+        label=one.label,
     )
     where = f"?label={quote(key)}#where"
     return {
