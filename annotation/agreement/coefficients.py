@@ -162,7 +162,8 @@ class Coefficients:
         return evaluator(self._stats, field, category)(self._rows).first()
 
     def _of_each(self, field: str) -> Mapping[Any, Value]:
-        return MappingProxyType({value: self._of(field, value) for value in self._stats.values})
+        # A plain dict, here as in the other results: it can be copied, stored and sent.
+        return {value: self._of(field, value) for value in self._stats.values}
 
 
 def coefficients(stats: SufficientStatistics) -> Coefficients:

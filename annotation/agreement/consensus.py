@@ -116,79 +116,66 @@ def consensus_segments(
     runs = segments.runs(label)
     submitted = (runs.codes >= 0).sum(axis=1)
     marked = (runs.codes == 1).sum(axis=1)
-    won = _joined(runs, 2 * marked > submitted, label)
-    tied = _joined(runs, (2 * marked == submitted) & (submitted > 0), label)
-    closed = _closed(runs, won, close_gap_us)
-    kept = tuple(span for span in closed if span.end_us - span.start_us >= minimum_us)
-    open_ = tuple(span for span in tied if not any(_within(span, other) for other in kept))
-    return SegmentConsensus(segments=kept, undecided=open_)
+    ends = np.cumsum(runs.duration_us)  # on one axis, where a later recording lies behind
+    starts = ends - runs.duration_us
+    won = _stretches(2 * marked > submitted, runs.recording)
+    tied = _stretches((2 * marked == submitted) & (submitted > 0), runs.recording)
+    kept = _without_gaps(won, starts, ends, runs.recording, close_gap_us)
+    kept = kept[ends[kept[:, 1]] - starts[kept[:, 0]] >= minimum_us]
+    # Within one that is kept: the last of these to begin before it ends no earlier.
+    around = np.searchsorted(kept[:, 0], tied[:, 0], side="right") - 1
+    within = (around >= 0) & (np.append(kept[:, 1], -1)[around] >= tied[:, 1])
+    shares = marked / np.maximum(submitted, 1)
+    return SegmentConsensus(
+        segments=_spans(runs, kept, shares, str(label)),
+        undecided=_spans(runs, tied[~within], shares, str(label)),
+    )
 
 
-def _starts(runs: Runs) -> Int64:
-    """Start of each run on its recording's clock."""
+def _stretches(chosen: npt.NDArray[np.bool_], recording: npt.NDArray[np.int32]) -> Int64:
+    """First and last run of each unbroken row of chosen runs in one recording; shape (n, 2)."""
+    joins = chosen[1:] & chosen[:-1] & (recording[1:] == recording[:-1])
+    first = chosen & ~np.append(False, joins)[: len(chosen)]
+    last = chosen & ~np.append(joins, False)[: len(chosen)]
+    return np.stack([np.flatnonzero(first), np.flatnonzero(last)], axis=1)
+
+
+def _without_gaps(
+    spans: Int64, starts: Int64, ends: Int64, recording: npt.NDArray[np.int32], gap_us: int
+) -> Int64:
+    """The same with those made one that lie at most `gap_us` apart in one recording."""
+    if len(spans) < 2:
+        return spans
+    first, last = spans.T
+    near = (starts[first[1:]] - ends[last[:-1]] <= gap_us) & (
+        recording[first[1:]] == recording[last[:-1]]
+    )
+    return np.stack([first[np.append(True, ~near)], last[np.append(~near, True)]], axis=1)
+
+
+def _spans(
+    runs: Runs, spans: Int64, shares: npt.NDArray[np.float64], label: str
+) -> tuple[ConsensusSpan, ...]:
+    """The stretches on their recordings' clocks, with their mean shares by time."""
+    if not len(spans):
+        return ()
     ends = np.cumsum(runs.duration_us)
     starts = ends - runs.duration_us
-    _, first = np.unique(runs.recording, return_index=True)
-    origin = np.zeros(len(runs.recordings), dtype=np.int64)
-    origin[runs.recording[first]] = starts[first]
-    return np.asarray(starts - origin[runs.recording])
-
-
-def _joined(runs: Runs, chosen: npt.NDArray[np.bool_], label: str) -> list[ConsensusSpan]:
-    starts = _starts(runs)
-    spans: list[ConsensusSpan] = []
-    previous = -2
-    for index in np.flatnonzero(chosen).tolist():
-        recording = runs.recordings[runs.recording[index]]
-        start = int(starts[index])
-        end = start + int(runs.duration_us[index])
-        joins = index == previous + 1 and spans[-1].recording == recording
-        if joins:
-            start = spans.pop().start_us
-        spans.append(_span(runs, starts, recording, start, end, label, index))
-        previous = index
-    return spans
-
-
-def _span(
-    runs: Runs, starts: Int64, recording: Hashable, start: int, end: int, label: str, last: int
-) -> ConsensusSpan:
-    """The span with its mean share, looking back from run `last`, which ends it."""
-    first = last
-    while starts[first] > start:
-        first -= 1
-    codes = runs.codes[first : last + 1]
-    duration = runs.duration_us[first : last + 1]
-    votes = (codes == 1).sum(axis=1) / (codes >= 0).sum(axis=1)
-    share = float((votes * duration).sum() / duration.sum())
-    return ConsensusSpan(recording, start, end, label, share)
-
-
-def _closed(runs: Runs, spans: list[ConsensusSpan], gap_us: int) -> list[ConsensusSpan]:
-    starts = _starts(runs)
-    ends = starts + runs.duration_us
-    position = {name: index for index, name in enumerate(runs.recordings)}
-    closed: list[ConsensusSpan] = []
-    for span in spans:
-        near = (
-            closed
-            and closed[-1].recording == span.recording
-            and span.start_us - closed[-1].end_us <= gap_us
+    begins = np.append(True, runs.recording[1:] != runs.recording[:-1])
+    origin = starts[begins][np.cumsum(begins) - 1]
+    # Sums of every other piece: from each first run to its last, then up to the next first.
+    edges: Int64 = (spans + np.array([0, 1])).ravel()
+    voted, whole = (
+        np.add.reduceat(np.append(numbers, 0), edges)[::2]
+        for numbers in (shares * runs.duration_us, runs.duration_us)
+    )
+    return tuple(
+        ConsensusSpan(runs.recordings[recording], start, end, label, share)
+        for recording, start, end, share in zip(
+            runs.recording[spans[:, 0]].tolist(),
+            (starts - origin)[spans[:, 0]].tolist(),
+            (ends - origin)[spans[:, 1]].tolist(),
+            (voted / whole).tolist(),
+            strict=True,
         )
-        if near:
-            before = closed.pop()
-            here = runs.recording == position[span.recording]
-            last = int(np.flatnonzero(here & (ends == span.end_us))[0])
-            span = _span(
-                runs, starts, span.recording, before.start_us, span.end_us, span.label, last
-            )
-        closed.append(span)
-    return closed
-
-
-def _within(inner: ConsensusSpan, outer: ConsensusSpan) -> bool:
-    return (
-        inner.recording == outer.recording
-        and outer.start_us <= inner.start_us
-        and inner.end_us <= outer.end_us
     )

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import combinations
-from types import MappingProxyType
 
 import numpy as np
 import numpy.typing as npt
@@ -109,12 +108,12 @@ def event_agreement(
     rule = _rule(iou, tolerance_us)
     if shifts < 0:
         raise ValueError("The number of shifts may not be negative.")
-    if label is not None and str(label) not in segments.labels:
-        raise ValueError(f"The label {label!r} is not among the labels.")
+    if label is not None:
+        segments = segments.only_label(label)
     empty, met, meetings = 0, 0, 0
     pairs: list[_Pair] = []
     found: list[tuple[_Pair, Spans]] = []
-    for pair in _pairs(segments, label):
+    for pair in _pairs(segments):
         if not len(pair.a) and not len(pair.b):
             empty += 1
             continue
@@ -130,7 +129,8 @@ def event_agreement(
         found.append((pair, apart[rows, columns]))
     errors = np.concatenate([np.empty((0, 2), dtype=np.int64), *(apart for _, apart in found)])
     total = sum(len(pair.a) + len(pair.b) for pair in pairs)
-    nothing = Undefined("no_segments" if pairs or empty else "no_pairs")
+    met_at_all = pairs or empty or np.any(segments.submitted.sum(axis=1) >= 2)
+    nothing = Undefined("no_segments" if met_at_all else "no_pairs")
     unmatched: Value = Undefined("no_matches")
     return EventAgreement(
         f1=2 * len(errors) / total if total else nothing,
@@ -155,10 +155,9 @@ def _rule(iou: float | None, tolerance_us: int | None) -> _Rule:
     return _Rule(iou, tolerance_us)
 
 
-def _pairs(segments: Segments, label: str | None) -> Iterator[_Pair]:
+def _pairs(segments: Segments) -> Iterator[_Pair]:
     """The segments of every two raters who submitted a recording, label by label."""
     spans = np.stack([segments.start_us, segments.end_us], axis=1)
-    chosen = range(len(segments.labels)) if label is None else [segments.labels.index(str(label))]
     key = np.stack([segments.recording, segments.label, segments.rater], axis=1)
     groups: dict[tuple[int, int, int], list[int]] = {}
     for row, (recording, kind, rater) in enumerate(key.tolist()):
@@ -166,7 +165,7 @@ def _pairs(segments: Segments, label: str | None) -> Iterator[_Pair]:
     for recording, submitted in enumerate(segments.submitted):
         raters = np.flatnonzero(submitted).tolist()
         length = int(segments.duration_us[recording])
-        for kind in chosen:
+        for kind in range(len(segments.labels)):
             of = {rater: spans[groups.get((recording, kind, rater), [])] for rater in raters}
             for first, second in combinations(raters, 2):
                 yield _Pair(first, second, of[first], of[second], length)
@@ -218,18 +217,16 @@ def _bias(
         total[pair.second] -= apart.sum(axis=0)
         matches[[pair.first, pair.second]] += len(apart)
     unmatched = BoundaryBias(Undefined("no_matches"), Undefined("no_matches"), 0)
-    return MappingProxyType(
-        {
-            who: BoundaryBias(
-                onset_us=float(total[index, 0] / matches[index]),
-                offset_us=float(total[index, 1] / matches[index]),
-                n_matched=int(matches[index]),
-            )
-            if matches[index]
-            else unmatched
-            for index, who in enumerate(raters)
-        }
-    )
+    return {
+        who: BoundaryBias(
+            onset_us=float(total[index, 0] / matches[index]),
+            offset_us=float(total[index, 1] / matches[index]),
+            n_matched=int(matches[index]),
+        )
+        if matches[index]
+        else unmatched
+        for index, who in enumerate(raters)
+    }
 
 
 def _chance(pairs: list[_Pair], rule: _Rule, shifts: int, seed: int) -> Value:

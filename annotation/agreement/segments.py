@@ -90,6 +90,8 @@ class Segments:
                    submit is missing.
     `duration_us`  int64, shape (recordings,).
     `cluster_of`   int32, shape (recordings,): index into `clusters`.
+    `any_label`    whether `labels` are only those that occur, because no codebook named them: a
+                   label that nobody marked may be asked for then, and is unmarked all along.
     """
 
     recordings: tuple[Hashable, ...]
@@ -106,6 +108,7 @@ class Segments:
     start_us: Int64
     end_us: Int64
     label: npt.NDArray[np.int32]
+    any_label: bool = False
 
     @classmethod
     def from_rows(
@@ -130,7 +133,8 @@ class Segments:
         durations: recording -> length in microseconds.
         tick_us:   the unit of time that counts as one unit of observation. It belongs to the
                    result: store it beside every figure.
-        labels:    the codebook's labels; those that occur if left out.
+        labels:    the codebook's labels; if left out, those that occur, and any other that is
+                   asked for was marked by nobody.
         clusters:  recording -> what is resampled (the participant); the recording if left out.
         Times are whole microseconds. Raises ValueError with a sentence for a span outside its
         recording, of no length, by a rater who is not on the roster, or with a label that the
@@ -166,6 +170,7 @@ class Segments:
             start_us=rows.start_us,
             end_us=rows.end_us,
             label=positions(rows.label, label_at),
+            any_label=labels is None,
         )
         rows.check(made)
         return made
@@ -203,8 +208,7 @@ class Segments:
 
     def only_label(self, label: str) -> Segments:
         """The same recordings with the spans of one label. ValueError for an unknown label."""
-        self._require(label)
-        rows = self.label == self.labels.index(str(label))
+        rows = self.label == self.position(label)
         return replace(
             self,
             labels=(str(label),),
@@ -240,10 +244,17 @@ class Segments:
             end_us=np.maximum.reduceat(end, first) if len(first) else end,
         )
 
-    def _require(self, label: str) -> None:
-        if str(label) not in self.labels:
-            known = ", ".join(self.labels) or "none at all"
-            raise ValueError(f"The label {label!r} is not among the labels: {known}.")
+    def position(self, label: str) -> int:
+        """The label's index into `labels`; -1 for one that nobody marked where any may be asked
+        for (`any_label`). Raises ValueError for a label that the codebook lacks.
+        """
+        name = str(label)
+        if name in self.labels:
+            return self.labels.index(name)
+        if self.any_label and name.strip() and name != GAP:
+            return -1
+        known = ", ".join(self.labels) or "none at all"
+        raise ValueError(f"The label {label!r} is not among the labels: {known}.")
 
     def runs(self, label: str | None = None) -> Runs:
         """The timeline of one label ("none" or marked), or of all labels (None), as runs.
@@ -251,12 +262,11 @@ class Segments:
         One sweep over the sorted boundaries, never over frames: recordings are laid end to end
         on one time axis, each span adds 1 at its start and takes 1 off at its end.
         For one label, overlapping and abutting spans of one rater are one marked stretch.
-        For all labels, ValueError if a rater marked two different labels at once.
+        Raises ValueError for a label that the codebook lacks; for all labels, if a rater marked
+        two different labels at once.
         """
-        if label is not None:
-            self._require(label)
         wanted = self.labels if label is None else (str(label),)
-        rows = [np.flatnonzero(self.label == self.labels.index(name)) for name in wanted]
+        rows = [np.flatnonzero(self.label == self.position(name)) for name in wanted]
         chosen = np.concatenate([np.empty(0, dtype=np.intp), *rows])
         origin = np.concatenate([[0], np.cumsum(self.duration_us)])
         begin = origin[self.recording[chosen]]

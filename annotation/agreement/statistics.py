@@ -51,6 +51,10 @@ class SufficientStatistics:
         """Statistics of both sets of units; rows of a cluster that stands in both are summed."""
         return self._combined(other, 1.0)
 
+    def __radd__(self, other: int) -> SufficientStatistics:
+        """Nothing plus these: `sum` begins with 0."""
+        return self if other == 0 else NotImplemented
+
     def __sub__(self, other: SufficientStatistics) -> SufficientStatistics:
         """Statistics without the units of `other`; clusters left without a unit disappear.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import numpy as np
@@ -167,3 +168,23 @@ def test_the_anaesthesia_data_of_dawid_and_skene() -> None:
     assert fit.log_likelihood == pytest.approx(expected["loglik"], abs=1e-5)
     assert [fit.labels()[patient] for patient in range(1, 46)] == expected["argmax"]
     np.testing.assert_allclose(fit.confusion[0], expected["confusion_obs1"], atol=1e-5)
+
+
+def test_the_consensus_of_tens_of_thousands_of_segments_takes_no_time() -> None:
+    # Each of the two raters' segments overlap for half of their length: as many ties as segments.
+    count = 15_000
+    rows = [
+        ("r", who, n * S + who, n * S + S // 2 + who, "ah") for who in (0, 9) for n in range(count)
+    ]
+    made = Segments.from_rows(
+        *zip(*rows, strict=True), roster=[0, 9], durations={"r": count * S}, tick_us=1
+    )
+    began = time.process_time()
+    found = consensus_segments(made, "ah")
+    assert (len(found.segments), len(found.undecided)) == (count, 2 * count)
+    closed = consensus_segments(made, "ah", close_gap_us=S)
+    assert [(span.start_us, span.end_us) for span in closed.segments] == [
+        (9, (count - 1) * S + S // 2)
+    ]
+    assert closed.segments[0].share == pytest.approx(0.5, abs=1e-4)
+    assert time.process_time() - began < 5

@@ -7,7 +7,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from annotation.agreement import Ratings, Segments, Undefined, coefficients, cross_check, sufficient
+from annotation.agreement import (
+    Ratings,
+    Segments,
+    Undefined,
+    coefficients,
+    cross_check,
+    event_agreement,
+    sufficient,
+)
 
 Row = tuple[str, str, int, int, str]
 TICK = 10_000
@@ -139,3 +147,24 @@ def test_times_off_the_grid_count_exactly_and_are_checked_on_the_grid() -> None:
 def test_impossible_segments_are_refused(row: Row, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         segments([row])
+
+
+def test_without_a_codebook_a_label_that_nobody_marked_is_a_gap_all_along() -> None:
+    nobody = segments([], labels=None)
+    runs = nobody.runs("ah")
+    assert runs.values == ("none", "ah")
+    assert np.array_equal(runs.codes, [[0, 0, 0], [0, 0, -1]])
+    assert coefficients(sufficient(runs)).alpha == Undefined("no_variation")
+    some = segments([("one", "a", 0, TICK, "smile")], labels=None)
+    assert coefficients(sufficient(some.runs("ah"))).alpha == Undefined("no_variation")
+    assert event_agreement(some, label="ah").f1 == Undefined("no_segments")
+    for name in ("none", " "):
+        with pytest.raises(ValueError, match="not among the labels: smile"):
+            some.runs(name)
+
+
+def test_statistics_of_many_tables_are_summed() -> None:
+    parts = [
+        sufficient(segments([("one", "a", 0, n * TICK, "ah")]).runs("ah")) for n in range(1, 4)
+    ]
+    assert sum(parts) == parts[0] + parts[1] + parts[2]

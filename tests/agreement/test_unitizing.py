@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import dataclasses
 from typing import Any
 
 import pytest
@@ -100,8 +102,7 @@ def test_two_labels_at_once_are_looked_at_one_by_one() -> None:
         u_alpha(both)
     assert u_alpha(both, "x").u == 1
     assert list(u_alpha(both, "y").ku) == ["y"]
-    with pytest.raises(ValueError, match="'z' is not among"):
-        u_alpha(both, "z")
+    assert u_alpha(both, "z").u == Undefined("no_variation")  # nobody marked it
 
 
 @pytest.mark.parametrize("vector", vectors("unitizing"))
@@ -123,3 +124,21 @@ def compare(got: Any, expected: float | None, tolerance: float) -> None:
         assert isinstance(got, Undefined)
     else:
         assert got == pytest.approx(expected, abs=tolerance)
+
+
+def test_nothing_to_tell_apart_is_undefined_also_on_billions_of_ticks() -> None:
+    # Subtracting sums of so many ticks would leave a little disagreement, and an alpha of 1.
+    for length in (77_216_893, 54_071_321, 12_345_677):
+        durations = {"one": length, "two": length // 3 + 7}
+        nobody = Segments.from_rows(
+            [], [], [], [], [], roster=["a", "b", "c"], durations=durations, tick_us=1,
+            labels=["ah"],
+        )  # fmt: skip
+        assert u_alpha(nobody).u == Undefined("no_variation")
+        everybody = u_alpha(timeline({who: [(0, length, "ah")] for who in "abc"}, length))
+        assert everybody.u == everybody.cu == Undefined("no_variation")
+
+
+def test_a_result_can_be_copied_and_turned_into_plain_data() -> None:
+    result = u_alpha(timeline(THREE))
+    assert dataclasses.asdict(copy.deepcopy(result))["ku"]["1"] == pytest.approx(1)
