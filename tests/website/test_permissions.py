@@ -100,6 +100,10 @@ EXPECTED: dict[str, tuple[Arguments, str, dict[str, int]]] = {
     ),
     "agreement": (lambda m: STUDY, "get", RESEARCH),
     "agreement-run": (lambda m: {**STUDY, "run_id": m.gate_run.pk}, "get", RESEARCH),
+    # No label is named (400).
+    "agreement-waive": (
+        lambda m: {**STUDY, "run_id": m.gate_run.pk}, "post", LEAD | {"lead": 400},
+    ),
     "agreement-table": (lambda m: {**STUDY, "run_id": m.gate_run.pk}, "get", RESEARCH),
     "agreement-plot": (lambda m: {**STUDY, "run_id": m.gate_run.pk}, "get", RESEARCH),
     "picture-raters-svg": (lambda m: {**STUDY, "run_id": m.gate_run.pk}, "get", RESEARCH),

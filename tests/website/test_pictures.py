@@ -10,11 +10,13 @@ import subprocess
 import sys
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
 from annotation.agreement import pairwise
 from annotation.services import codebooks
@@ -263,6 +265,39 @@ def test_work_done_with_an_earlier_codebook_is_drawn_in_the_new_words(looked):
     _, after = both(made, "picture-recording", "?pass=segments", recording_id=recording.pk)
     assert after == before
     assert any(row["kind"] == "marked" for row in after)
+
+
+def test_a_lead_waives_a_blocked_label_on_the_page(looked):
+    made, _ = looked
+    text = policy_text(labels=("video/certainty",))
+    policy = policies.install(study=made.study, text=text, actor="lead")
+    snapshot = snapshots.freeze(study=made.study, actor="lead")
+    run = gate.evaluate(snapshot=snapshot, policy=policy, actor="lead")
+    page = reverse("website:agreement-run", args=[made.study.code, run.pk])
+    path = reverse("website:agreement-waive", args=[made.study.code, run.pk])
+    lead, until = as_role(made, "lead"), (timezone.now() + timedelta(days=9)).date()
+    before = lead.get(page).content.decode()
+    assert "Build a release" not in before
+    assert "Waive a blocked label" in before
+    assert "Waive a blocked label" not in as_role(made, "researcher").get(page).content.decode()
+
+    asked = {"label": "video/certainty", "why": "Only for a paper on method.", "until": str(until)}
+    assert as_role(made, "researcher").post(path, asked).status_code == 403
+    wrong = lead.post(path, asked | {"until": "soon"})
+    assert wrong.status_code == 400
+    assert "“soon” is no day" in wrong.content.decode()
+    assert asked["why"] in wrong.content.decode()
+    assert lead.post(path, asked | {"why": "Because."}).status_code == 400
+    assert not run.waivers.exists()
+
+    assert lead.post(path, asked, follow=True).status_code == 200
+    assert [(row.label, row.reason, row.until.date()) for row in run.waivers.all()] == [
+        ("video/certainty", asked["why"], until)
+    ]
+    after = as_role(made, "researcher").get(page).content.decode()
+    assert "Build a release" in after
+    assert f"Waived by {made.lead.username} until {until}" in after
+    assert lead.post(path, asked).status_code == 409
 
 
 # ---- readable alone ----

@@ -63,6 +63,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path(f"{STUDY}agreement/look/", agreement.look, name="agreement-look"),
     path(f"{STUDY}agreement/", agreement.newest, name="agreement"),
     path(f"{STUDY}agreement/<uuid:run_id>/", agreement.run, name="agreement-run"),
+    path(f"{STUDY}agreement/<uuid:run_id>/waive/", agreement.waive, name="agreement-waive"),
     path(f"{STUDY}agreement/<uuid:run_id>/table.csv", agreement.table, name="agreement-table"),
     path(f"{STUDY}agreement/<uuid:run_id>/plot.svg", agreement.plot, name="agreement-plot"),
     *picture(f"{STUDY}agreement/<uuid:run_id>/raters", pictures.raters, "picture-raters"),

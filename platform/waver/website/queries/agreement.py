@@ -29,6 +29,9 @@ COLUMNS = (
 )  # fmt: skip
 
 
+RELEASABLE = (GateRun.Verdict.PASS.value, GateRun.Verdict.WAIVED.value)
+
+
 @dataclass(frozen=True)
 class LabelLine:
     """One label's line. Numbers are None where they are undefined; `sentence` says why."""
@@ -134,6 +137,11 @@ class AgreementPage:
         )
 
     @property
+    def blocked(self) -> list[LabelLine]:
+        """Give the labels that neither passed nor are waived."""
+        return [line for line in self.lines if line.verdict not in RELEASABLE]
+
+    @property
     def hints(self) -> list[Hint]:
         """Give what the policy advises for each label that is blocked."""
         return hints(self.run, self.lines)
@@ -173,11 +181,10 @@ def hints(run: GateRun, lines: list[LabelLine]) -> list[Hint]:
     from waver.datasets.policies import read
 
     rules = read(run.policy.text)["labels"]
-    open_ = (GateRun.Verdict.PASS.value, GateRun.Verdict.WAIVED.value)
     return [
         Hint(line, [_advice(step) for step in rules.get(line.key, {}).get("on_fail", [])])
         for line in lines
-        if line.verdict not in open_
+        if line.verdict not in RELEASABLE
     ]
 
 
@@ -247,6 +254,26 @@ def page(run: GateRun) -> AgreementPage:
         is_genuine=is_genuine(run.receipt, run.signature),
         is_demonstration=bool(run.receipt.get("policy", {}).get("demonstration")),
     )
+
+
+def standing(page: AgreementPage) -> str:
+    """Give the verdict on the whole at this moment, waivers included.
+
+    Where the receipt was changed, nothing is released on it, so that is a fail.
+    """
+    # Here, because it loads numpy.
+    from waver.datasets import gate
+
+    if not page.is_genuine:
+        return GateRun.Verdict.FAIL.value
+    return gate.standing_of_run(page.run)
+
+
+def waiver_days(run: GateRun) -> int:
+    """Give for how many days the policy lets a lead waive a label, at most."""
+    from waver.datasets.policies import read
+
+    return int(read(run.policy.text)["waiver"]["max_days"])
 
 
 def label_lines(run: GateRun) -> list[LabelLine]:

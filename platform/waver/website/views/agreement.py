@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, date, datetime, time
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 from uuid import UUID
@@ -13,13 +14,14 @@ from django.urls import reverse
 from django.utils.safestring import mark_safe
 from django.views.decorators.http import require_POST, require_safe
 
-from waver.core.errors import Missing
+from waver.core.errors import BadInput, Conflict, Missing
 from waver.core.jobs import enqueue
 from waver.core.models import Job
 from waver.datasets.jobs import JUDGE
 from waver.datasets.models import GateRun, RecordingDisagreement
 from waver.website.access import RESEARCH, StudyAccess, study_page
 from waver.website.queries import agreement as queries
+from waver.website.views.raters import LEAD
 
 if TYPE_CHECKING:
     from waver.website.queries.strips import Strip
@@ -62,6 +64,32 @@ def look(request: HttpRequest, member: StudyAccess) -> HttpResponse:
     return redirect("website:study", member.study.code)
 
 
+@require_POST
+@study_page(LEAD)
+def waive(request: HttpRequest, member: StudyAccess, run_id: UUID) -> HttpResponse:
+    """Let a blocked label out for a time, on the lead's own responsibility and for a reason."""
+    from waver.datasets import gate
+
+    found = _required(queries.find_run(member.study, run_id))
+    label = request.POST.get("label", "")
+    try:
+        waiver = gate.waive(
+            gate_run=found,
+            label=label,
+            who=member.user,
+            why=request.POST.get("why", "").strip(),
+            until=_end_of(request.POST.get("until", "")),
+        )
+    except (BadInput, Conflict) as error:
+        return _show(request, member, found, problem=error)
+    messages.success(
+        request,
+        f"“{label}” is waived until {waiver.until:%Y-%m-%d}. Releases that hold it are stamped "
+        "WAIVED, with your name and reason.",
+    )
+    return redirect("website:agreement-run", member.study.code, run_id)
+
+
 @require_safe
 @study_page(RESEARCH)
 def table(request: HttpRequest, member: StudyAccess, run_id: UUID) -> HttpResponse:
@@ -86,19 +114,39 @@ def plot(request: HttpRequest, member: StudyAccess, run_id: UUID) -> HttpRespons
     )
 
 
-def _show(request: HttpRequest, member: StudyAccess, found: GateRun | None) -> HttpResponse:
+def _show(
+    request: HttpRequest,
+    member: StudyAccess,
+    found: GateRun | None,
+    *,
+    problem: BadInput | Conflict | None = None,
+) -> HttpResponse:
     context: dict[str, Any] = {"member": member, "study": member.study}
     if found is not None:
         page = queries.page(found)
+        standing = queries.standing(page)
         context |= {
             "page": page,
             "run": found,
             # Drawn by our own code, which escapes what it is given; so are the others.
             "plot": mark_safe(page.draw(alone=False)),  # noqa: S308
-            "releasable": found.verdict in (GateRun.Verdict.PASS, GateRun.Verdict.WAIVED),
+            "standing": standing,
+            "releasable": standing in queries.RELEASABLE,
+            "waiver_days": queries.waiver_days(found),
+            "waiver_problem": problem.sentence if problem else "",
+            "posted": request.POST,
             **_pictures(request, member, found),
         }
-    return render(request, "website/agreement.html", context)
+    status = problem.http_status if problem else 200
+    return render(request, "website/agreement.html", context, status=status)
+
+
+def _end_of(day: str) -> datetime:
+    """Give the last second of a day as a form names it. Raises BadInput for what is no day."""
+    try:
+        return datetime.combine(date.fromisoformat(day.strip()), time(23, 59, 59), UTC)
+    except ValueError as error:
+        raise BadInput(f"“{day}” is no day. Write it as 2026-03-31.") from error
 
 
 def _pictures(request: HttpRequest, member: StudyAccess, run: GateRun) -> dict[str, Any]:
