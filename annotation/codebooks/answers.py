@@ -82,13 +82,16 @@ def parse_result(
 
 
 def _collect(
-    part: Pass, result: Iterable[Mapping[str, Any]], problems: list[str]
+    part: Pass, result: Iterable[Any], problems: list[str]
 ) -> tuple[list[_Region], _Given]:
     """Sort the result's items into regions (items that share an id) and clip-level answers."""
     regions: dict[str, _Region] = {}
     clip = _Given()
     names = _names(part)
     for item in result:
+        if not isinstance(item, Mapping):
+            problems.append("A part of the answer cannot be read; please answer again.")
+            continue
         source, value = str(item.get("from_name")), item.get("value")
         if not isinstance(value, Mapping):
             problems.append(f"A part of the answer ({source!r}) has no value; please answer again.")

@@ -19,13 +19,13 @@ from fractions import Fraction
 from typing import Any
 
 _MICRO = 1_000_000
+# Some thirty years: no recording holds such a time, and what is beyond cannot be counted exactly.
+_FURTHEST = 10**9
 
 
 def seconds_us(seconds: Any) -> int | None:
-    """Microseconds of a number of seconds; None for what is no finite number."""
-    if isinstance(seconds, bool) or not isinstance(seconds, int | float):
-        return None
-    if not math.isfinite(seconds):
+    """Microseconds of a number of seconds; None for what is no number or no time of a clip."""
+    if not _is_sane(seconds, _FURTHEST):
         return None
     return int((Decimal(repr(seconds)) * _MICRO).quantize(Decimal(1), ROUND_HALF_UP))
 
@@ -59,6 +59,11 @@ def _edge(us: int, rate: Fraction, otherwise: Any) -> int:
 
 
 def _whole(number: Any) -> int | None:
-    if isinstance(number, bool) or not isinstance(number, int | float):
-        return None
-    return int(number) if math.isfinite(number) and number == int(number) else None
+    sane = _is_sane(number, _FURTHEST * _MICRO)
+    return int(number) if sane and number == int(number) else None
+
+
+def _is_sane(number: Any, furthest: int) -> bool:
+    """Tell numbers from everything else that JSON can hold; comparing is exact for any of them."""
+    is_number = isinstance(number, int | float) and not isinstance(number, bool)
+    return is_number and -furthest <= number <= furthest

@@ -6,6 +6,7 @@ declared or fetched; size, depth and number of elements are limited.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 from xml.etree import ElementTree as Xml
@@ -64,6 +65,12 @@ def _tree(data: bytes) -> Xml.Element:
         parser.Parse(data, True)
     except expat.ExpatError as error:
         raise ElanProblem([f"The file is no well-formed XML: {error}."]) from error
+    except (LookupError, ValueError) as error:
+        if isinstance(error, ElanProblem):
+            raise
+        raise ElanProblem(
+            [f"The file's encoding cannot be read ({error}). Save it in ELAN, which writes UTF-8."]
+        ) from error
     return builder.close()
 
 
@@ -155,9 +162,8 @@ class _Tiers:
             for each in self._root.iterfind("LINGUISTIC_TYPE")
         }
         tiers = tuple(self._tier(tier, rows, vocabularies) for tier, rows in ordered)
-        names = [tier.name for tier in tiers]
-        for name in names:
-            if names.count(name) > 1:
+        for name, times in Counter(tier.name for tier in tiers).items():
+            if times > 1:
                 raise ElanProblem([f"The file has the tier {name!r} twice; rename one."])
         return tiers
 

@@ -37,6 +37,7 @@ log = logging.getLogger(__name__)
 # No longer the rater's: its task is deleted by Waver itself. Work that comes in before that counts
 # all the same where it was only given to somebody else; see `reassign.won`.
 GONE = frozenset({State.WITHDRAWN, State.TAKEN_BACK})
+_LONGEST_LEAD_TIME = 10 * 365 * 86_400  # seconds: a page left open for ten years
 _NO_LENGTH = (
     "This recording has no length yet, so no label on it can be checked. Wait until it is prepared."
 )
@@ -201,7 +202,7 @@ def _make(
         after_deletions=work.deletions,
         raw={"result": one.raw},
         raw_sha256=digest_of(one.raw),
-        lead_time_us=seconds_us(one.lead_time) if one.lead_time is not None else None,
+        lead_time_us=_lead_time_us(one.lead_time),
         received_by=received_by,
         verdict=Verdict.ACCEPTED if parsed is not None else Verdict.REJECTED,
         reason=reason,
@@ -211,6 +212,16 @@ def _make(
     made.annotations.append(annotation)
     made.parsed.append(parsed)
     return annotation
+
+
+def _lead_time_us(seconds: float | None) -> int | None:
+    """Microseconds of the time that Label Studio took; None for none, or for what is no duration.
+
+    The browser counts it, so anything can stand there.
+    """
+    if seconds is None or not 0 <= seconds <= _LONGEST_LEAD_TIME:
+        return None
+    return seconds_us(seconds)
 
 
 def _fits(work: _Work, one: Submission, books: dict[UUID, Codebook]) -> bool:

@@ -120,20 +120,30 @@ def collect_soon(project: RemoteProject) -> Job:
 def collect_all(*, client: Client | None = None) -> Collected:
     """Look at every project of an open batch, as the clock asks every few seconds.
 
-    Label Studio not answering is no failure here: the next look finds what this one missed.
+    Label Studio not answering is no failure here: the next look finds what this one missed. What
+    goes wrong with one project keeps no other rater's work waiting; it is raised at the end.
     """
     total = Collected()
     client = client or Client()
+    wrong: Exception | None = None
     for project in RemoteProject.objects.filter(batch__state=Batch.State.OPEN).order_by("pk"):
         try:
             found = collect_project(project, client=client, received_by=Annotation.Route.POLL)
         except TemporaryProblem as problem:
             log.warning("%s", problem)
             break
+        except OperationalError:
+            raise  # the database, which no other project gets either
+        except Exception as error:
+            log.exception("Raters' work of the project %s could not be collected.", project.pk)
+            wrong = wrong or error
+            continue
         total.stored += found.stored
         total.rejected += found.rejected
         total.deleted += found.deleted
         total.lost_tasks += found.lost_tasks
+    if wrong is not None:
+        raise wrong
     return total
 
 

@@ -63,6 +63,12 @@ def send_more(batch: Batch, actor: str) -> Job:
     )
 
 
+def waiting(batch: Batch) -> set[UUID]:
+    """Give the batch's assignments that are still to be sent."""
+    planned = batch.assignments.filter(state=Assignment.State.PLANNED)
+    return set(planned.values_list("pk", flat=True))
+
+
 def publish_batch(
     batch: Batch, *, client: Client | None = None, on_progress: Progress | None = None
 ) -> None:

@@ -125,6 +125,11 @@ class Memory:
         made = RemoteAnnotation(remote_id, at, result, 3.5, was_cancelled=False)
         self._change(assignment_id, at, lambda old: (*_without(old, remote_id), made))
 
+    def change(self, assignment_id: object, **fields: Any) -> None:
+        """Change what Label Studio holds of all annotations of an assignment."""
+        at = NOON + timedelta(minutes=1)
+        self._change(assignment_id, at, lambda old: tuple(replace(e, **fields) for e in old))
+
     def remove(self, assignment_id: object, *, minutes: int, remote_id: int) -> None:
         """Do as a rater would: delete an annotation."""
         at = NOON + timedelta(minutes=minutes)

@@ -263,6 +263,35 @@ def test_an_empty_submission_is_an_answer(published, memory):
     assert row.annotations.get().verdict == "accepted"
 
 
+def test_what_a_page_may_send_and_no_row_can_hold_keeps_nobody_waiting(
+    published, memory, monkeypatch
+):
+    first, second = (published.assignments.filter(rater=rater)[0] for rater in _raters(published))
+    memory.submit(first.pk, segment(1e300, 2e300), minutes=1, remote_id=6)
+    memory.change(first.pk, lead_time=1e300)
+    assert collect.collect_all(client=memory).stored == 1
+    row = first.annotations.get()
+    assert (row.verdict, row.lead_time_us) == ("rejected", None)
+    memory.submit(second.pk, segment(1.0, 2.0), minutes=2, remote_id=7)
+    whole = collect.collect_project
+
+    def broken(project, **more):
+        if project.rater_id == first.rater_id:
+            raise ValueError("This project cannot be read.")
+        return whole(project, **more)
+
+    monkeypatch.setattr(collect, "collect_project", broken)
+    with pytest.raises(ValueError, match="cannot be read"):
+        collect.collect_all(client=memory)
+    second.refresh_from_db()
+    assert second.state == State.SUBMITTED
+
+
+def _raters(batch):
+    """The raters in the order in which their projects are looked at."""
+    return [project.rater for project in batch.projects.order_by("pk")]
+
+
 def test_deletions_and_lost_tasks_are_recorded(published, memory):
     row = published.assignments.first()
     memory.submit(row.pk, segment(1.0, 2.0), minutes=1, remote_id=9)

@@ -16,6 +16,7 @@ from tests.annotation.conftest import Memory
 from tests.annotation.worlds import World
 from waver.accounts.models import LabelStudioSession
 from waver.core.models import AuditEntry, Job
+from workers import runner
 
 pytestmark = pytest.mark.django_db
 NOTHING: list[dict[str, Any]] = []  # a whole answer: nothing marked
@@ -171,3 +172,25 @@ def test_an_open_batch_with_planned_work_is_sent_again_and_stays_open_when_that_
     publish.give_up(str(batch.pk), "Label Studio does not answer.")
     batch.refresh_from_db()
     assert (batch.state, batch.error) == ("open", "Label Studio does not answer.")
+
+
+def test_what_is_given_away_while_its_batch_is_being_sent_is_sent_too(
+    memory: Memory, monkeypatch: pytest.MonkeyPatch
+):
+    world = World(raters=3, recordings=6, raters_per_recording=1)
+    batch = world.plan()
+    publish.start(batch, "lead")
+    monkeypatch.setattr(publish, "Client", lambda: memory)
+    sent = publish._send_tasks
+    seen: list[Any] = []
+
+    def send_tasks(batch: Batch, rater: Any, *more: Any) -> None:
+        sent(batch, rater, *more)
+        seen.append(rater)
+        if len(seen) == 3:  # everybody was sent theirs: what comes now is in nobody's list
+            give_away(study=world.study, rater=seen[2], actor="lead")
+
+    monkeypatch.setattr(publish, "_send_tasks", send_tasks)
+    runner.drain()
+    assert len(seen) > 3
+    assert set(batch.assignments.values_list("state", flat=True)) == {"sent", "taken_back"}

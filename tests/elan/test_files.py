@@ -210,6 +210,12 @@ def test_a_file_that_does_not_fit_is_refused_with_what_is_wrong(
     assert sentence in str(caught.value)
 
 
+@pytest.mark.parametrize("encoding", ["GBK", "Shift_JIS", "nothing"])
+def test_a_file_in_an_encoding_that_cannot_be_read_is_refused(encoding: str) -> None:
+    with pytest.raises(elan.ElanProblem, match="encoding cannot be read"):
+        elan.read(f'<?xml version="1.0" encoding="{encoding}"?><ANNOTATION_DOCUMENT/>'.encode())
+
+
 def test_everything_unknown_is_listed_at_once_and_can_be_left_out() -> None:
     text = BY_HAND.replace('"Facial"', '"Hands"').replace('"1-Certitude"', '"Sure"')
     with pytest.raises(elan.ElanProblem, match="tiers 'Sure', 'Hands'"):

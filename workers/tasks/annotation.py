@@ -25,9 +25,13 @@ def _back_to_draft(job: Job) -> None:
 def publish_batch(run: JobRun) -> None:
     """Send one batch to Label Studio and open it for its raters."""
     batch = Batch.objects.select_related("study", "codebook").get(pk=run.job.subject_id)
+    tried = publish.waiting(batch)
     publish.publish_batch(batch, on_progress=run.progress)
     with run.commit():
         publish.finish(batch)
+        # Given to a rater while this was running, when asking for a second job gave this one.
+        if publish.waiting(batch) - tried:
+            publish.send_more(batch, "annotation.publish")
 
 
 @handles(jobs.COLLECT)
