@@ -191,16 +191,25 @@ class Client:
         """Yield the project's tasks with their annotations, all or those changed since a moment.
 
         A task's moment of change moves when an annotation of it is made, changed or deleted.
+        Raises Missing where the whole project is gone.
         """
         question: dict[str, Any] = {"project": project_id}
         if updated_since is not None:
             question["since"] = updated_since.astimezone(UTC).isoformat()
         while True:
-            found = self._ask(
-                "/waver/admin/work",
-                doing=f"read the tasks of project {project_id}",
-                question=question,
-            )
+            try:
+                found = self._ask(
+                    "/waver/admin/work",
+                    doing=f"read the tasks of project {project_id}",
+                    question=question,
+                )
+            except Missing as error:
+                raise Missing(
+                    f"Label Studio has no project {project_id} any more: somebody deleted it "
+                    "there, or its data was lost. All work that Waver has collected stays. An "
+                    "administrator must bring Label Studio's data back; what cannot be brought "
+                    "back is planned anew, in another batch."
+                ) from error
             for raw in found["tasks"]:
                 yield _task_state(raw)
             if not found["more"]:

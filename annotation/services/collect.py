@@ -23,7 +23,7 @@ from annotation.jobs import COLLECT
 from annotation.labelstudio.client import Client, RemoteTaskState
 from annotation.models import Annotation, Assignment, Batch, RemoteProject
 from annotation.services.accept import GONE, Submission, accept_all, record_deletion
-from waver.core.errors import TemporaryProblem
+from waver.core.errors import Missing, TemporaryProblem
 from waver.core.jobs import enqueue
 from waver.core.models import Job
 
@@ -132,6 +132,11 @@ def collect_all(*, client: Client | None = None) -> Collected:
         except TemporaryProblem as problem:
             log.warning("%s", problem)
             break
+        except Missing as problem:
+            # Nobody deleted these annotations one by one, so none of them is taken for deleted.
+            log.warning("%s", problem)
+            Batch.objects.filter(pk=project.batch_id).update(error=problem.sentence)
+            continue
         except OperationalError:
             raise  # the database, which no other project gets either
         except Exception as error:
@@ -158,6 +163,7 @@ def collect_project(
 
     `compare` reads all tasks instead of the changed ones; by default every few minutes.
     Raises TemporaryProblem when Label Studio does not answer: what was read so far is stored.
+    Raises Missing where it has no such project: nothing is changed then.
     """
     client = client or Client()
     began = timezone.now()

@@ -19,7 +19,7 @@ from tests.factories import CueCandidateFactory, ModelRunFactory
 from tests.labelstudio.scene import segment
 from waver.consent import services as consent
 from waver.core import holders
-from waver.core.errors import Conflict, TemporaryProblem
+from waver.core.errors import Conflict, Missing, TemporaryProblem
 from waver.core.models import Job
 from workers import runner
 
@@ -290,6 +290,29 @@ def test_what_a_page_may_send_and_no_row_can_hold_keeps_nobody_waiting(
 def _raters(batch):
     """The raters in the order in which their projects are looked at."""
     return [project.rater for project in batch.projects.order_by("pk")]
+
+
+def test_a_project_that_is_gone_takes_no_collected_work_with_it(published, memory, monkeypatch):
+    first, second = (published.assignments.filter(rater=rater)[0] for rater in _raters(published))
+    memory.submit(first.pk, segment(1.0, 2.0), minutes=1, remote_id=6)
+    collect.collect_all(client=memory)
+    memory.submit(second.pk, segment(1.0, 2.0), minutes=2, remote_id=7)
+    RemoteProject.objects.update(compared_at=None)
+    gone = first.remote_task.project.remote_id
+    tasks = memory.tasks
+
+    def read(project_id, **more):
+        if project_id == gone:
+            raise Missing("Label Studio has no such project any more.")
+        return tasks(project_id, **more)
+
+    monkeypatch.setattr(memory, "tasks", read)
+    found = collect.collect_all(client=memory)
+    assert (found.stored, found.deleted, found.lost_tasks) == (1, 0, 0)
+    first.refresh_from_db()
+    published.refresh_from_db()
+    assert first.state == State.SUBMITTED
+    assert published.error == "Label Studio has no such project any more."
 
 
 def test_deletions_and_lost_tasks_are_recorded(published, memory):

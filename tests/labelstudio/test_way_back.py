@@ -153,6 +153,14 @@ def test_a_task_deleted_in_label_studio_is_noticed_and_published_again(stage, br
     assert len({task.assignment_id for task in tasks}) == len(tasks) == 4
 
 
+def test_a_project_that_is_not_there_is_not_one_whose_tasks_are_gone(stage):
+    from annotation.labelstudio.client import Client
+    from waver.core.errors import Missing
+
+    with pytest.raises(Missing, match="has no project 999999 any more"):
+        list(Client().tasks(999_999))
+
+
 def test_withdrawn_consent_closes_the_media_at_once_and_removes_the_tasks(stage, browsers):
     row = stage.assignments(stage.raters[0])[2]
     path = f"/waver/media/{row.media_token}"

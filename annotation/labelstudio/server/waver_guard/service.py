@@ -62,11 +62,16 @@ def work(request):
     """A page of a project's tasks with their annotations, without drafts, by task id.
 
     `project`; `since` (ISO time): only tasks changed at or after it; `after`: only tasks with a
-    larger id, for the next page. `more` says whether there is one.
+    larger id, for the next page. `more` says whether there is one. 404 for a project that is not
+    here, which is something else than one whose tasks are gone.
     """
+    from projects.models import Project
     from tasks.models import Annotation, Task
 
-    tasks = Task.objects.filter(project_id=int(request.GET["project"]))
+    project = int(request.GET["project"])
+    if not Project.objects.filter(pk=project).exists():
+        return JsonResponse({"detail": "There is no such project."}, status=404)
+    tasks = Task.objects.filter(project_id=project)
     if request.GET.get("since"):
         tasks = tasks.filter(updated_at__gte=datetime.fromisoformat(request.GET["since"]))
     tasks = tasks.filter(pk__gt=int(request.GET.get("after") or 0)).order_by("pk")
