@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -163,9 +164,14 @@ def make_gate_run(
             reasons=["Everybody always gave the same value."],
         ),
     }  # fmt: skip
+    text = f"{policies.shipped('demonstration')}# {number}\n"  # one policy of a text in a study
+    policy = GatePolicy.objects.create(
+        study=study, text=text, sha256=hashlib.sha256(text.encode()).hexdigest()
+    )
     receipt = {
         "schema": "waver.receipt/1",
-        "policy": {"demonstration": True},
+        "snapshot": {"number": number, "sha256": "cd" * 32},
+        "policy": {"demonstration": True, "sha256": policy.sha256},
         "look": {"number": 1, "allowed": 3, "error": 0.008333333333},
         "labels": labels,
         **more,
@@ -175,9 +181,7 @@ def make_gate_run(
     )
     return GateRun.objects.create(
         snapshot=snapshot,
-        policy=GatePolicy.objects.create(
-            study=study, text=policies.shipped("demonstration"), sha256=f"{number:064x}"
-        ),
+        policy=policy,
         look=1,
         verdict=GateRun.Verdict.PASS,
         sentence="Pass. For these raters, 1 of 3 labels may be released: segments/ah.",

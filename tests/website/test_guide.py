@@ -41,7 +41,7 @@ PARTS = {
     "picture-disputed", "picture-recording-svg", "picture-recording-csv", "picture-anchoring-svg",
     "picture-anchoring-csv", "pictures-compute",
     "home", "sign-out", "label-start", "recording-timeline", "recording-media", "recording-face",
-    "recording-accept", "batch-again", "batch-give-away", "agreement-look", "agreement-table",
+    "recording-accept", "batch-again", "batch-give-away", "agreement-look", "agreement-waive", "agreement-table",
     "agreement-plot", "recording-elan",
     "release-request", "release-download", "guard-redeem", "guard-session", "guard-end",
     "guard-media", "label-studio-webhook", "rater-table", "rater-held", "rater-profile",

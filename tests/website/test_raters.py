@@ -110,6 +110,23 @@ def test_a_rater_who_left_still_reads_their_own_page_and_no_other(house: House, 
     assert world.study.title in client.get(reverse("website:my-figures")).content.decode()
 
 
+def test_a_rater_who_left_finds_the_way_to_what_is_held_about_them(house: House, world: World):
+    rater = world.raters[0]
+    Membership.objects.filter(user=rater).delete()
+    client = signed_in(rater)
+    home = client.get("/")
+    assert (home.status_code, home["Location"]) == (302, reverse("website:my-figures"))
+    page = client.get(home["Location"]).content.decode()
+    for path in (
+        address(world.study, rater),
+        address(world.study, rater, "rater-held"),
+        reverse("website:rater-notice", args=[world.study.code]),
+    ):
+        assert f'href="{path}"' in page
+        assert client.get(path).status_code == 200, path
+    assert "I have read this" not in client.get(path).content.decode()
+
+
 def test_who_is_no_rater_has_no_page(house: House, world: World):
     lead = signed_in(house.people["lead"])
     for person in (house.people["researcher"], UserFactory()):

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from django.urls import reverse
 
+from annotation.models import Assignment
 from waver.accounts.models import User
 from waver.studies.models import Membership
 
@@ -44,6 +45,8 @@ def menu_of(user: User) -> list[Item]:
         found.append("studies")
     if Membership.Role.ANNOTATOR in roles:
         found += ["queue", "my-figures"]
+    elif Assignment.objects.filter(rater=user).exists():
+        found.append("my-figures")  # who left a study keeps the way to what is held about them
     items = [Item(_PAGES[name][0], reverse(f"website:{name}"), _PAGES[name][1]) for name in found]
     if user.is_staff:
         items.append(Item("Administration", reverse("admin:index"), ()))

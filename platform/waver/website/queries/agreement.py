@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from annotation.codebooks.model import CodebookError
 from annotation.models import CodebookVersion
-from waver.core.errors import Missing
+from waver.core.errors import IntegrityProblem, Missing
 from waver.core.models import Job
 from waver.datasets.jobs import FIGURES
 from waver.datasets.models import GateRun, Waiver
@@ -264,9 +264,10 @@ def standing(page: AgreementPage) -> str:
     # Here, because it loads numpy.
     from waver.datasets import gate
 
-    if not page.is_genuine:
+    try:
+        return gate.standing_of_run(page.run)
+    except IntegrityProblem:
         return GateRun.Verdict.FAIL.value
-    return gate.standing_of_run(page.run)
 
 
 def waiver_days(run: GateRun) -> int:

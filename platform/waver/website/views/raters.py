@@ -23,7 +23,7 @@ from annotation.services.care.holdings import held_about
 from waver.core.errors import BadInput, Conflict, Missing, NotAllowed
 from waver.studies.access import roles_in
 from waver.studies.models import Membership, Study
-from waver.website.access import StudyAccess, person, study_page
+from waver.website.access import StudyAccess, person, study_access, study_page
 from waver.website.queries import raters as queries
 from waver.website.rater_plots import course_plot, course_rows, time_bars, times_plot
 
@@ -36,9 +36,18 @@ RATERS: frozenset[str] = frozenset({Membership.Role.ANNOTATOR, Membership.Role.L
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
-@study_page(RATERS)
-def notice(request: HttpRequest, member: StudyAccess) -> HttpResponse:
-    """Show what is recorded about raters; by POST, record that this rater has read this text."""
+@login_required
+def notice(request: HttpRequest, code: str) -> HttpResponse:
+    """Show what is recorded about raters; by POST, record that this rater has read this text.
+
+    Former raters may read it as long as they like: it is about data that is still held.
+    """
+    user = person(request)
+    study = Study.objects.filter(code=code).first()
+    if study is not None and care.is_rater_of(user, study):
+        member = StudyAccess(study, user, roles_in(user, study))
+    else:
+        member = study_access(user=user, code=code, allowed=RATERS)
     problem, status = "", 200
     if request.method == "POST":
         profile = care.profile_of(user=member.user, study=member.study)
