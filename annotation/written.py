@@ -7,6 +7,7 @@ the codebooks are the lowest part that needs it and may import nothing of `waver
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -26,6 +27,7 @@ _KINDS = {
 }
 
 
+MOST_PLACES = 100_000
 _NO_HINT = "see the schema for what can"
 
 
@@ -59,10 +61,16 @@ def parse(text: str, *, expected: str) -> tuple[Any, dict[Where, int]]:
         node = yaml.compose(text, Loader=_Loader)
         if node is None:
             raise Unreadable([(1, f"The file is empty; {expected} is expected.")])
+        if _places(node, {}) > MOST_PLACES:
+            raise Unreadable(
+                [(1, f"It holds more than {MOST_PLACES:,} entries, aliases included.")]
+            )
         _walk(node, (), lines, problems, seen=set())
         if problems:
             raise Unreadable(problems)
         return yaml.load(text, Loader=_Loader), lines  # noqa: S506 - a SafeLoader without dates
+    except RecursionError as error:
+        raise Unreadable([(1, "It is nested too deeply to be read.")]) from error
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         what = getattr(error, "problem", None) or "the text cannot be read"
@@ -72,6 +80,22 @@ def parse(text: str, *, expected: str) -> tuple[Any, dict[Where, int]]:
         if isinstance(error, Unreadable):
             raise
         raise Unreadable([(1, f"A number in it cannot be read: {error}.")]) from error
+
+
+def _places(node: yaml.Node, known: dict[int, int]) -> int:
+    """Count the entries that a node stands for: what an alias names counts each time it stands.
+
+    A few lines of aliases of aliases stand for more than any memory holds.
+    """
+    if id(node) not in known:
+        known[id(node)] = 1  # so that what holds itself is counted once
+        inside: list[yaml.Node] = []
+        if isinstance(node, yaml.MappingNode):
+            inside = [each for pair in node.value for each in pair]
+        elif isinstance(node, yaml.SequenceNode):
+            inside = list(node.value)
+        known[id(node)] = 1 + sum(_places(each, known) for each in inside)
+    return known[id(node)]
 
 
 def _walk(
@@ -94,6 +118,16 @@ def _walk(
     elif isinstance(node, yaml.SequenceNode):
         for index, value in enumerate(node.value):
             _walk(value, (*where, index), lines, problems, seen)
+    elif isinstance(node, yaml.ScalarNode) and not _is_finite(node):
+        # Every comparison with “not a number” is false: a limit written so would limit nothing.
+        problems.append((node.start_mark.line + 1, f"{node.value!r} is no number; write one."))
+
+
+def _is_finite(node: yaml.ScalarNode) -> bool:
+    """False for a number that is infinite or “not a number”; True for anything else."""
+    if node.tag != "tag:yaml.org,2002:float":
+        return True
+    return math.isfinite(_Loader("").construct_yaml_float(node))
 
 
 def line_of(lines: Mapping[Where, int], where: Where) -> int:

@@ -168,7 +168,7 @@ def test_all_problems_are_told_at_once_and_from_a_file_too(tmp_path: Path) -> No
          "Steps of 0.3 do not lead from 0 to 1"),
         ("{id: a, kind: rating, title: A, minimum: 0, maximum: 1, step: 0.0001}",
          "at most 1001 points"),
-        ("{id: a, kind: rating, title: A, minimum: 0, maximum: .inf, step: 1}", "must lie below"),
+        ("{id: a, kind: rating, title: A, minimum: 0, maximum: .inf, step: 1}", "is no number"),
         ("{id: a, kind: exclusive, title: A, minimum: 0, values: XY}", "Only a rating has a"),
         ("{id: a, kind: compound, title: A, values: XY, pairs: [[x, z]]}", "no value 'z'"),
         ("{id: a, kind: compound, title: A, values: XY, pairs: [[x, x]]}", "two different values"),

@@ -297,7 +297,9 @@ def test_more_labels_and_looks_ask_for_more():
     made = world()
     label(made, errors=0.08, passes=("video",))
     alone = _run(made, policy_text(labels=("video/ah",), looks=1))
-    shared = _run(made, policy_text(labels=("video/ah", "video/certainty"), looks=20))
+    shared = _run(
+        made, policy_text(labels=("video/ah", "video/certainty"), looks=20, resamples=1600)
+    )
     one, two = (run.receipt["labels"]["video/ah"] for run in (alone, shared))
     assert one["alpha"] == two["alpha"]
     assert one["error"] == pytest.approx(0.025)

@@ -12,7 +12,8 @@ from django.utils import timezone
 
 from annotation.models import Assignment
 from tests.datasets.worlds import label, policy_text, world
-from tests.factories import AnnotationFactory, RecordingFactory, TakeFactory
+from tests.factories import AnnotationFactory, AssignmentFactory, RecordingFactory, TakeFactory
+from waver.consent.models import Participant
 from waver.core.errors import Conflict, IntegrityProblem
 from waver.datasets import gate, policies, receipts, releases, snapshots
 from waver.datasets.models import GateRun, Snapshot, Statistic
@@ -380,3 +381,101 @@ def test_a_snapshot_cannot_lose_an_annotation_and_one_that_gained_some_is_not_ju
     )
     with pytest.raises(IntegrityProblem, match="not what was frozen"):
         gate.evaluate(snapshot=snapshot, policy=policy, actor="lead")
+
+
+# Numbers that are none, and rules that change their subject
+
+
+@pytest.mark.parametrize("number", [".nan", ".inf", "-.inf", "1.0e+999", "!!float nan"])
+def test_a_limit_that_is_no_number_is_refused(number):
+    text = shipped("standard").replace("share: 0.95", f"share: {number}")
+    with pytest.raises(policies.PolicyProblem, match=r"^Line 38: .* is no number"):
+        read(text)
+
+
+def test_a_count_with_a_decimal_point_is_refused_before_it_is_used():
+    text = shipped("standard").replace("resamples: 10000", "resamples: 10000.0")
+    with pytest.raises(policies.PolicyProblem, match="must be a whole number"):
+        read(text)
+
+
+def test_resamples_must_reach_as_far_out_as_the_error_that_is_shared_out():
+    few = shipped("standard").replace("resamples: 10000", "resamples: 1000")
+    assert read(few)["interval"]["resamples"] == 1000
+    many_looks = few.replace("max: 3", "max: 20")
+    with pytest.raises(policies.PolicyProblem, match="Ask for 2400 or more"):
+        read(many_looks)
+    assert read(many_looks.replace("method: bca", "method: jackknife_t"))
+
+
+def test_another_positive_value_is_asking_for_something_else():
+    before = read(shipped("standard"))
+    now = copy.deepcopy(before)
+    now["labels"][KEY]["positive"] = "absent"
+    assert weaker_than(before, now) == {KEY: ["positive is absent, and was present"]}
+
+
+# Fewer raters than it looks
+
+
+def test_participants_with_a_single_rating_are_no_clusters(db):
+    made = world(participants=14)
+    label(made, jitter_us=0, recordings=made.recordings[:5], passes=("video",))
+    label(made, recordings=made.recordings[5:], raters=made.raters[:1], passes=("video",))
+
+    def any_share(rules, rule):
+        rule["guards"]["raters_per_unit"]["share"] = 0.0
+
+    run = _run(made, _text(any_share))
+    said = _said(run, "undetermined")
+    assert "There are 5 participants; at least 6 are needed." in said
+    assert "There are 5 recordings; at least 6 are needed. Recordings with a single" in said
+    assert _found(run)["n"]["participants"] == 5
+
+
+def test_who_submits_and_leaves_the_question_open_is_no_rater_of_it(db):
+    made = world()
+    label(made, jitter_us=0, recordings=made.recordings[:7], passes=("video",))
+    label(made, recordings=made.recordings[7:], raters=made.raters[:1], passes=("video",))
+    for recording in made.recordings[7:]:
+        for rater in made.raters[1:]:
+            assignment = AssignmentFactory(
+                batch=made.study.batches.last(), recording=recording, rater=rater, arm="blind",
+                state=Assignment.State.SUBMITTED,
+            )  # fmt: skip
+            AnnotationFactory(assignment=assignment, codebook=made.codebook)
+    run = _run(made, _text())
+    said = _said(run, "undetermined")
+    assert _found(run)["n"]["submissions"] == 36
+    assert "Only 58% of the recordings have 3 or more raters; 95% are needed." in said
+
+
+def test_who_saw_a_recordings_pre_labels_is_not_blind_on_it_later(made):
+    label(
+        made,
+        recordings=made.recordings[:8],
+        raters=made.raters[:2],
+        passes=("segments",),
+        arm="prelabel",
+    )
+    run = _run(made, _text())
+    assert _found(run)["n"]["submissions"] == 36 - 16
+    assert "Only 33% of the recordings have 3 or more raters" in _said(run, "undetermined")
+
+
+# Another run's receipt
+
+
+def test_a_receipt_of_another_run_fits_that_run_only(split):
+    first = _run(split, _text())
+    for person in split.participants[:6]:
+        person.state = Participant.State.WITHDRAWN
+        person.save()
+    second = _run(split, _text(_ask_for_less))
+    second.receipt, second.signature = first.receipt, first.signature
+    assert receipts.is_genuine(second.receipt, second.signature)
+    with pytest.raises(IntegrityProblem, match="not the one that was signed"):
+        gate.standings(second)
+    first.policy.text += "# later\n"
+    with pytest.raises(IntegrityProblem, match="not the one that was signed"):
+        gate.standings(first)

@@ -164,17 +164,22 @@ class Assessment:
             yield "Nobody has labelled a recording for this without seeing pre-labels."
             return
         wanted = guards["raters_per_unit"]
-        enough = sum(len(raters) >= wanted["min"] for raters in measured.roster.values())
-        share = enough / len(measured.roster)
+        given = measured.ratings.values()
+        share = sum(one >= wanted["min"] for one in given) / max(1, len(given))
         if share < wanted["share"]:
             yield (
                 f"Only {share:.0%} of the recordings have {wanted['min']} or more raters; "
                 f"{wanted['share']:.0%} are needed."
             )
-        people = len(set(measured.participant_of.values()))
+        # A recording of one rater has nobody to agree with, and neither has its participant.
+        alone = (
+            " Recordings with a single rating do not count."
+            if len(measured.compared) < len(given)
+            else ""
+        )
         for found, minimum, what in (
-            (people, guards["clusters_min"], "participants"),
-            (len(measured.roster), guards["recordings_min"], "recordings"),
+            (len(measured.participants), guards["clusters_min"], "participants"),
+            (len(measured.compared), guards["recordings_min"], "recordings"),
             (
                 len(measured.positives),
                 guards.get("positive_clusters_min", 0),
@@ -182,7 +187,7 @@ class Assessment:
             ),
         ):
             if found < minimum:
-                yield f"There are {found} {what}; at least {minimum} are needed."
+                yield f"There are {found} {what}; at least {minimum} are needed.{alone}"
         low, high = guards.get("prevalence", (0, 1))
         if measured.prevalence is not None and not low <= measured.prevalence <= high:
             yield (
@@ -279,8 +284,8 @@ class Assessment:
             "cross_check": self._cross_check(),
             "prevalence": in_json(measured.prevalence),
             "n": {
-                "participants": len(set(measured.participant_of.values())),
-                "recordings": len(measured.roster),
+                "participants": len(measured.participants),
+                "recordings": len(measured.compared),
                 "raters": len(measured.raters),
                 "submissions": sum(len(raters) for raters in measured.roster.values()),
                 "positive_participants": len(measured.positives),
@@ -301,7 +306,7 @@ class Assessment:
     def _prelabelled(self) -> dict[str, Any] | None:
         if self.prelabelled is None:
             return None
-        recordings = len(self.prelabelled.roster)
+        recordings = len(self.prelabelled.compared)
         return {"alpha": in_json(self.prelabelled_alpha), "recordings": recordings}
 
     def _cross_check(self) -> dict[str, Any]:

@@ -10,6 +10,7 @@ Steps of `evaluate`:
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -156,7 +157,7 @@ def standings(gate_run: GateRun, *, at: datetime | None = None) -> dict[str, Sta
     `at` asks about an earlier moment; waivers made after it do not count.
     Raises IntegrityProblem when the receipt is not the one that was signed.
     """
-    if not receipts.is_genuine(gate_run.receipt, gate_run.signature):
+    if not _is_own(gate_run):
         raise IntegrityProblem(
             f"The receipt of gate run {gate_run.pk} is not the one that was signed. Nothing may be "
             "released on it; an administrator must find out who changed the database."
@@ -173,6 +174,19 @@ def standing_of_run(gate_run: GateRun, *, at: datetime | None = None) -> str:
     """Give the verdict on the whole at this moment, waivers included."""
     now = {key: found.verdict for key, found in standings(gate_run, at=at).items()}
     return verdicts.overall(now, read(gate_run.policy.text))
+
+
+def _is_own(gate_run: GateRun) -> bool:
+    """Whether the receipt was signed here, and for this run: another run's fits its own only."""
+    receipt, policy = gate_run.receipt, gate_run.policy
+    return (
+        receipts.is_genuine(receipt, gate_run.signature)
+        and receipt["snapshot"]["sha256"] == gate_run.snapshot.sha256
+        and receipt["look"]["number"] == gate_run.look
+        and receipt["policy"]["sha256"]
+        == policy.sha256
+        == hashlib.sha256(policy.text.encode()).hexdigest()
+    )
 
 
 def _standing(label: Mapping[str, Any], waiver: Waiver | None) -> Standing:

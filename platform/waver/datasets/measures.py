@@ -12,18 +12,18 @@ import math
 from collections import defaultdict
 from collections.abc import Collection, Hashable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from uuid import UUID
 
 import numpy as np
 
 from annotation.agreement import Ratings, Runs, Segments, SufficientStatistics, sufficient
 from annotation.models import CodebookVersion
-from waver.consent.models import Participant
 from waver.core.errors import Missing
 from waver.datasets import answers
 from waver.datasets.labels import NO, YES, Label
 from waver.datasets.models import Snapshot, Statistic
-from waver.datasets.snapshots import Item, items_of
+from waver.datasets.snapshots import Item, items_of, left
 from waver.recordings.models import Recording
 from waver.studies.models import StudyDesign
 
@@ -76,7 +76,8 @@ class Measured:
     `data`       names recordings, raters and participants by their keys, as text.
     `segments`   the marked spans as they are, for segments only; `data` has them on the tick grid.
     `roster`     recording -> raters who submitted it.
-    `positives`  participants of whom at least one rater marked or chose the positive value.
+    `positives`  participants in whom somebody marked or chose the positive value, on a recording
+                 with two ratings or more.
     `sample`     what was drawn for the measurement of agreement, and from what.
     """
 
@@ -94,6 +95,28 @@ class Measured:
     def statistics(self) -> SufficientStatistics:
         """The sums per participant from which every coefficient follows."""
         return sufficient(self.data)
+
+    @cached_property
+    def ratings(self) -> dict[str, int]:
+        """Recording -> how many raters said something about this label.
+
+        Who submitted a recording and left the question open said nothing. Recordings of which
+        nobody said anything are left out.
+        """
+        if isinstance(self.data, Runs):
+            return {recording: len(raters) for recording, raters in self.roster.items()}
+        given = np.bincount(self.data.unit, minlength=len(self.data.units)).tolist()
+        return {str(name): n for name, n in zip(self.data.units, given, strict=True) if n}
+
+    @property
+    def compared(self) -> tuple[str, ...]:
+        """The recordings with two ratings or more: agreement knows no others."""
+        return tuple(recording for recording, given in self.ratings.items() if given > 1)
+
+    @property
+    def participants(self) -> frozenset[str]:
+        """The participants of the recordings that are compared: what is resampled."""
+        return frozenset(self.participant_of[recording] for recording in self.compared)
 
     @property
     def raters(self) -> tuple[str, ...]:
@@ -189,7 +212,7 @@ def stored(snapshot: Snapshot, label: Label, tick_us: int | None = None) -> Suff
     """
     rows = (
         Statistic.objects.filter(snapshot=snapshot, label=statistic_name(label, tick_us))
-        .filter(participant__state=Participant.State.ACTIVE)
+        .exclude(participant__in=left(snapshot.study))
         .order_by("participant")
         .values_list("values", flat=True)
     )
@@ -214,9 +237,18 @@ def statistic_name(label: Label, tick_us: int | None) -> str:
 def _submissions(
     snapshot: Snapshot, label: Label, arms: frozenset[str], terms: CodebookVersion
 ) -> dict[UUID, Item]:
-    """The annotation that counts, per recording and rater; keyed by the annotation."""
+    """The annotation that counts, per recording and rater; keyed by the annotation.
+
+    Who saw a recording's pre-labels, in whatever pass, is not blind on it any more.
+    """
     first: dict[tuple[UUID, UUID], Item] = {}
+    shown: set[tuple[UUID, UUID]] = set()
+    if StudyDesign.Arm.PRELABEL not in arms:
+        with_prelabels = snapshot.annotations.filter(assignment__arm=StudyDesign.Arm.PRELABEL)
+        shown = set(with_prelabels.values_list("assignment__recording", "assignment__rater"))
     for item in items_of(snapshot, pass_id=label.pass_id, codebook=terms):
+        if (item.recording, item.rater) in shown:
+            continue
         if item.arm in arms and item.repeat == 0:
             first.setdefault((item.recording, item.rater), item)
     return {item.annotation: item for item in first.values()}
@@ -304,11 +336,12 @@ def _positives(data: Ratings | Runs, positive: str | None) -> frozenset[str]:
         return frozenset()
     code = data.values.index(positive)
     if isinstance(data, Runs):
-        hit = {data.recording_cluster[n] for n in data.recording[(data.codes == code).any(axis=1)]}
-        return frozenset(map(str, hit))
-    return frozenset(
-        str(data.clusters[n]) for n in set(data.unit_cluster[data.unit[data.code == code]])
-    )
+        several = (data.codes >= 0).sum(axis=1) > 1
+        there = (data.codes == code).any(axis=1) & several
+        return frozenset(str(data.recording_cluster[n]) for n in data.recording[there])
+    several = np.bincount(data.unit, minlength=len(data.units)) > 1
+    units = data.unit[(data.code == code) & several[data.unit]]
+    return frozenset(str(data.clusters[n]) for n in set(data.unit_cluster[units]))
 
 
 def _prevalence(data: Ratings | Runs, positive: str | None) -> float | None:

@@ -132,7 +132,7 @@ def require_whole(snapshot: Snapshot) -> None:
     """
     gone = (
         Participant.objects.filter(takes__recordings__assignments__annotations__snapshots=snapshot)
-        .filter(pk__in=_left(snapshot.study))
+        .filter(pk__in=left(snapshot.study))
         .distinct()
         .count()
     )
@@ -185,7 +185,7 @@ def _current_items(study: Study, codebook: CodebookVersion) -> list[Item]:
     )
     rows = Annotation.objects.filter(
         pk__in=standing.values("pk"), verdict=Annotation.Verdict.ACCEPTED, codebook__in=versions
-    ).exclude(assignment__recording__take__participant__in=_left(study))
+    ).exclude(assignment__recording__take__participant__in=left(study))
     return _carried(list(_items(rows)), versions)
 
 
@@ -216,7 +216,7 @@ def _real_work(study: Study) -> QuerySet[Assignment]:
     )
 
 
-def _left(study: Study) -> set[UUID]:
+def left(study: Study) -> set[UUID]:
     """Participants who withdrew, altogether or from being labelled."""
     people = Participant.objects.filter(study=study)
     withdrawn = people.exclude(state=Participant.State.ACTIVE).values_list("pk", flat=True)

@@ -61,6 +61,8 @@ def _label(old: Policy, new: Policy) -> Iterator[str]:
             yield from _less("tentative → point", old["tentative"], new["tentative"], "point")
             if "export_as" in new["tentative"] and "export_as" not in old["tentative"]:
                 yield "it lets a tentative label leave, which the earlier one did not"
+    if "positive" in old and new.get("positive") != old["positive"]:
+        yield f"positive is {_said(new.get('positive'))}, and was {old['positive']}"
     if new.get("tick_us", 0) > old.get("tick_us", 0):
         yield f"tick_us is {new['tick_us']}, and was {old['tick_us']}"
     yield from _guards(old["guards"], new["guards"])

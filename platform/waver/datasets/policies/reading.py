@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import copy
 import json
+import math
 from collections.abc import Collection, Hashable, Iterator, Mapping
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
-from jsonschema import Draft202012Validator
+from jsonschema import Draft202012Validator, validators
 from jsonschema.exceptions import ValidationError
 
 from annotation.written import Unreadable, line_of, parse
@@ -56,7 +57,7 @@ def _read(text: str) -> dict[str, Any]:
         ) from error
     found = [
         (line_of(lines, path), f"{_where(path)}{sentence}")
-        for error in Draft202012Validator(schema()).iter_errors(value)
+        for error in _validator().iter_errors(value)
         for path, sentence in _explain(error)
     ]
     if not found:
@@ -69,6 +70,15 @@ def _read(text: str) -> dict[str, Any]:
     for label in policy["labels"].values():
         label.setdefault("report", list(REPORT))
     return policy
+
+
+@cache
+def _validator() -> Any:
+    """A validator for which 3.0 is no whole number: what is counted must be written as a count."""
+    whole = Draft202012Validator.TYPE_CHECKER.redefine(
+        "integer", lambda _, value: isinstance(value, int) and not isinstance(value, bool)
+    )
+    return validators.extend(Draft202012Validator, type_checker=whole)(schema())
 
 
 @cache
@@ -218,6 +228,7 @@ def _rules(policy: Mapping[str, Any]) -> Iterator[tuple[_Path, str]]:
     if exclude is not None and (missing := sorted(set(ALWAYS_EXCLUDED) - set(exclude))):
         said = "never count for agreement, and no policy can let them in"
         yield ("population", "exclude"), f"{_listed(missing)} {said}. Name them as well."
+    yield from _rules_for_interval(policy)
     for name, label in policy["labels"].items():
         base: tuple[Hashable, ...] = ("labels", name)
         guards = label["guards"]
@@ -242,6 +253,19 @@ def _rules(policy: Mapping[str, Any]) -> Iterator[tuple[_Path, str]]:
             if foreign in label:
                 yield (*base, foreign), f"“{foreign}” has no meaning for {label['data']}."
         yield from _rules_for_report(base, label)
+
+
+def _rules_for_interval(policy: Mapping[str, Any]) -> Iterator[tuple[_Path, str]]:
+    interval = policy["interval"]
+    looks, labels = policy["looks"]["max"], len(policy["labels"])
+    needed = math.ceil(2 * looks * labels / (1 - interval["level"]) - 1e-6)
+    if interval["method"] != "jackknife_t" and interval["resamples"] < needed:
+        sentence = (
+            f"at level {interval['level']}, shared out over looks ({looks}) and labels ({labels}), "
+            f"the lower end lies where fewer resamples than {needed} have none left. Ask for "
+            f"{needed} or more."
+        )
+        yield ("interval", "resamples"), sentence
 
 
 def _rules_for_report(base: _Path, label: Mapping[str, Any]) -> Iterator[tuple[_Path, str]]:
