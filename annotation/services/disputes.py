@@ -90,13 +90,14 @@ class Disputes:
     """A topic's disputes in the queue's order, and how they were ordered.
 
     `short` counts intervals that are shorter than any segment may be; they are left to the vote.
-    `at` is when it was worked out.
+    `shared` of the `recordings` have two raters or more. `at` is when it was worked out.
     """
 
     method: str
     items: tuple[Item, ...]
     short: int
     recordings: int
+    shared: int
     at: datetime = field(default_factory=timezone.now)
 
 
@@ -234,7 +235,7 @@ def _of_clips(topic: Topic, gathered: Gathered) -> Disputes:
         for dispute, score in _queued(found, costs)
     ]
     method = BY_VOTES if model is None else BY_MODEL
-    return Disputes(method, tuple(items), short=0, recordings=len(rosters))
+    return Disputes(method, tuple(items), 0, len(rosters), _shared(rosters))
 
 
 def _ratings(topic: Topic, gathered: Gathered) -> Ratings:
@@ -324,7 +325,7 @@ def _of_segments(topic: Topic, gathered: Gathered) -> Disputes:
             )
         )
     short = len(everything) - len(long)
-    return Disputes(BY_TIME, tuple(items), short=short, recordings=len(rosters))
+    return Disputes(BY_TIME, tuple(items), short, len(rosters), _shared(rosters))
 
 
 def _marked(topic: Topic, gathered: Gathered) -> Segments:
@@ -358,6 +359,10 @@ def _queued(found: list[Dispute], costs: Mapping[Hashable, int]) -> Iterator[tup
 
 def _by_recording(works: Mapping[UUID, Work]) -> dict[Hashable, Work]:
     return {str(work.recording): work for work in works.values()}
+
+
+def _shared(rosters: Mapping[Hashable, tuple[UUID, ...]]) -> int:
+    return sum(len(who) > 1 for who in rosters.values())
 
 
 def _rosters(works: Mapping[UUID, Work]) -> dict[Hashable, tuple[UUID, ...]]:

@@ -57,6 +57,19 @@ def test_the_queue_shows_votes_length_and_order(house: House, material: Material
         assert secret not in text
 
 
+def test_without_a_label_named_the_queue_opens_at_one_in_dispute(house: House, material: Material):
+    text = house.client("researcher").get(QUEUE.split("?")[0]).content.decode()
+    assert "0 of 2 decided" in text
+    assert '<option value="segments/ah" selected>' in text
+
+
+def test_one_rater_alone_is_not_said_to_agree(house: House, storage_folder):
+    make_material(house.study, house.people["annotator"])
+    text = house.client("researcher").get(QUEUE).content.decode()
+    assert "No recording has two raters whose labels count here." in text
+    assert "do not disagree" not in text
+
+
 def test_a_study_without_work_says_what_comes(house: House):
     text = house.client("lead").get("/studies/voices/adjudication/").content.decode()
     assert "No rater has submitted anything yet" in text

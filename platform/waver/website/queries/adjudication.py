@@ -80,13 +80,18 @@ class QueuePage:
 def queue_page(
     study: Study, who: User, *, topic_key: str, standing: str, number: str | int
 ) -> QueuePage:
-    """Read one page of the queue, of the codebook's first label if none is named."""
+    """Read one page of the queue; if no label is named, of the first that raters differ about."""
     codebook = codebook_with_work(study)
     topics = list(topics_of(codebook).values()) if codebook else []
     if not topics:
         return QueuePage([], None, standing, None, [])
     keys = [topic.key for topic in topics]
-    found = service.queue(study=study, topic_key=topic_key if topic_key in keys else keys[0])
+    named = [topic_key] if topic_key in keys else keys
+    # One after the other, as far as needed: where there is much work, the first has disputes.
+    queues = (service.queue(study=study, topic_key=key) for key in named)
+    found = next((one for one in queues if one.found), None)
+    if found is None:
+        found = service.queue(study=study, topic_key=named[0])
     wanted = [item for item in found.found if _fits(found.standing(item), standing)]
     page = Paginator(wanted, PAGE_SIZE).get_page(number)
     mine = service.rated_by(study, who)
