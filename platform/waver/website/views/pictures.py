@@ -46,7 +46,7 @@ def confusion(request: HttpRequest, member: StudyAccess, run_id: UUID, suffix: s
     run, key, one = _asked(request, member, run_id)
     picture = figures.confusion(run, one)
     if picture is None:
-        raise Missing("No two raters of this look answered the same, so nothing was compared.")
+        raise Missing("No two raters of this look labelled the same recording, so nothing was compared.")
     if suffix == "csv":
         return _table(run, "confusion", key, figures.CONFUSION_COLUMNS, picture.rows(key))
     drawn = picture.draw(figures.confusion_caption(run, picture), alone=True)
