@@ -102,6 +102,16 @@ class Memory:
         held = self.held[project_id]
         self.held[project_id] = [task for task in held if task.remote_id not in task_ids]
 
+    def forget_unchanged(self, project_id: int, states: Sequence[RemoteTaskState]) -> set[int]:
+        wanted = {state.remote_id: state.annotations for state in states}
+        gone = {
+            task.remote_id
+            for task in self.held[project_id]
+            if wanted.get(task.remote_id) == task.annotations
+        }
+        self.forget_tasks(project_id, sorted(gone))
+        return gone
+
     def traces(self, words: Sequence[str]) -> list[str]:
         return [
             f"task {task.remote_id}"

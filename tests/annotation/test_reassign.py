@@ -122,6 +122,27 @@ def test_work_that_comes_in_meanwhile_wins_and_its_replacement_is_taken_back(mem
     assert clear(batch, world.raters[1], memory) == 1
 
 
+def test_what_comes_in_between_the_last_look_and_the_deletion_is_not_deleted(memory: Memory):
+    world = World(raters=2, recordings=2, raters_per_recording=1)
+    batch = published(world, memory)
+    absent = world.raters[0]
+    row = batch.assignments.get(rater=absent)
+    give_away(study=world.study, rater=absent, actor="lead")
+
+    class Late(Memory):
+        def forget_unchanged(self, *asked: Any) -> set[int]:
+            memory.submit(row.pk, NOTHING, minutes=1, remote_id=900)
+            return memory.forget_unchanged(*asked)
+
+        def tasks(self, *asked: Any, **more: Any) -> Any:
+            return memory.tasks(*asked, **more)
+
+    assert clear(batch, absent, Late()) == 0
+    assert clear(batch, absent, memory) == 0
+    row.refresh_from_db()
+    assert (row.state, row.annotations.get().verdict) == ("submitted", "accepted")
+
+
 def test_late_work_that_does_not_fit_the_codebook_changes_nothing(memory: Memory):
     world = World(raters=2, recordings=2, raters_per_recording=1)
     batch = published(world, memory)

@@ -12,16 +12,20 @@ from annotation.services import collect
 def clear_taken_back(project: RemoteProject, *, client: Client | None = None) -> int:
     """Delete a project's taken-back tasks in Label Studio; give their number.
 
-    First what was submitted is collected: that work stands, and its task stays.
+    First what was submitted is collected: that work stands, and its task stays. So does a task to
+    which something comes after the look: the next call collects that.
     Raises TemporaryProblem when Label Studio does not answer; calling again goes on.
     """
     client = client or Client()
+    seen = {task.remote_id: task for task in client.tasks(project.remote_id)}
     collect.collect_project(project, client=client, compare=False)
-    tasks = list(taken_back_tasks(project))
-    if tasks:
-        client.forget_tasks(project.remote_id, [task.remote_id for task in tasks])
-        RemoteTask.objects.filter(pk__in=[task.pk for task in tasks]).delete()
-    return len(tasks)
+    theirs = set(taken_back_tasks(project).values_list("remote_id", flat=True))
+    if not theirs:
+        return 0
+    gone = theirs - set(seen)
+    gone |= client.forget_unchanged(project.remote_id, [seen[pk] for pk in sorted(theirs - gone)])
+    removed, _ = RemoteTask.objects.filter(project=project, remote_id__in=gone).delete()
+    return removed
 
 
 def taken_back_tasks(project: RemoteProject) -> QuerySet[RemoteTask]:

@@ -109,24 +109,42 @@ def forget(request):
 
     Body: `{"project": id, "tasks": [ids]}`. An export is a copy of all tasks, so all of the
     project's go, rows and files. Doing it twice changes nothing.
+    With `holding` (`{task: [[annotation, its ISO time of change], ...]}`), only the tasks whose
+    annotations are exactly these; the others are named under `kept`.
     """
     body = json.loads(request.body)
-    project = int(body["project"])
-    removed = _delete_tasks(project, [int(pk) for pk in body["tasks"]])
-    return JsonResponse({"tasks": removed, "exports": _delete_exports(project)})
+    project, pks = int(body["project"]), [int(pk) for pk in body["tasks"]]
+    removed, kept = _delete_tasks(project, pks, body.get("holding"))
+    answer = {"tasks": removed, "kept": kept, "exports": _delete_exports(project)}
+    return JsonResponse(answer)
+
+
+def _changed(pks, holding):
+    """Give the tasks of these whose annotations are other ones than Waver has read."""
+    from tasks.models import Annotation
+
+    there = {pk: [] for pk in pks}
+    rows = Annotation.objects.filter(task_id__in=pks).values_list("task_id", "pk", "updated_at")
+    for task, pk, updated_at in rows:
+        there[task].append([pk, updated_at.isoformat()])
+    return [pk for pk in pks if sorted(there[pk]) != sorted(holding.get(str(pk), []))]
 
 
 @transaction.atomic
-def _delete_tasks(project, pks):
+def _delete_tasks(project, pks, holding):
     from tasks.models import Annotation, AnnotationDraft, Task
 
-    tasks = Task.objects.filter(pk__in=pks, project_id=project)
-    found = list(tasks.values_list("pk", flat=True))
+    # Locked, so that no annotation comes to a task between the look at it and its end.
+    tasks = Task.objects.filter(pk__in=pks, project_id=project).order_by("pk")
+    found = list(tasks.select_for_update().values_list("pk", flat=True))
+    kept = [] if holding is None else _changed(found, holding)
+    found = [pk for pk in found if pk not in set(kept)]
+    tasks = Task.objects.filter(pk__in=found)
     # A draft of an annotation names the task too; one whose task is gone would stay.
     AnnotationDraft.objects.filter(task_id__in=found).delete()
     Annotation.objects.filter(task_id__in=found).delete()
     tasks.delete()
-    return len(found)
+    return len(found), kept
 
 
 def _delete_exports(project):
