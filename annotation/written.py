@@ -58,7 +58,8 @@ def parse(text: str, *, expected: str) -> tuple[Any, dict[Where, int]]:
     lines: dict[Where, int] = {}
     problems: list[Problem] = []
     try:
-        node = yaml.compose(text, Loader=_Loader)
+        loader = _Loader(text)
+        node = loader.get_single_node()
         if node is None:
             raise Unreadable([(1, f"The file is empty; {expected} is expected.")])
         if _places(node, {}) > MOST_PLACES:
@@ -68,7 +69,7 @@ def parse(text: str, *, expected: str) -> tuple[Any, dict[Where, int]]:
         _walk(node, (), lines, problems, seen=set())
         if problems:
             raise Unreadable(problems)
-        return yaml.load(text, Loader=_Loader), lines  # noqa: S506 - a SafeLoader without dates
+        return loader.construct_document(node), lines
     except RecursionError as error:
         raise Unreadable([(1, "It is nested too deeply to be read.")]) from error
     except yaml.YAMLError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import hashlib
 import json
@@ -33,9 +34,24 @@ def shipped() -> dict[str, Path]:
 def load(source: Path | str) -> Codebook:
     """Read a codebook from a file (Path) or from YAML text (str).
 
+    A text that was read is kept: pages and jobs ask for the few codebooks of their studies again
+    and again, and a codebook's values never change.
     Raises CodebookError listing every problem with its line, or OSError for an unreadable file.
     """
     text = source.read_text(encoding="utf-8") if isinstance(source, Path) else source
+    return _read(text)[0]
+
+
+def migration_block(text: str) -> dict[str, Any] | None:
+    """Give the `migration` of a codebook's text as it is written, None where it has none.
+
+    Raises CodebookError like `load`.
+    """
+    return copy.deepcopy(_read(text)[1])
+
+
+@functools.lru_cache(maxsize=64)
+def _read(text: str) -> tuple[Codebook, dict[str, Any] | None]:
     try:
         data, lines = parse(text, expected="a codebook")
     except Unreadable as error:
@@ -46,14 +62,7 @@ def load(source: Path | str) -> Codebook:
     ]
     if problems:
         raise CodebookError(problems)
-    return _build(data)
-
-
-def migration_block(text: str) -> dict[str, Any] | None:
-    """Give the `migration` of a codebook's text as it is written, None where it has none."""
-    data, _ = parse(text, expected="a codebook")
-    found: dict[str, Any] | None = data.get("migration")
-    return found
+    return _build(data), data.get("migration")
 
 
 @functools.cache

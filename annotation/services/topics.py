@@ -56,8 +56,8 @@ class Topic:
 
 
 def codebook_of(version: CodebookVersion) -> Codebook:
-    """Give a version's content, read once: a version never changes."""
-    return _codebook(version.text)
+    """Give a version's content."""
+    return load(version.text)
 
 
 def topics_of(version: CodebookVersion) -> dict[str, Topic]:
@@ -66,13 +66,8 @@ def topics_of(version: CodebookVersion) -> dict[str, Topic]:
 
 
 @lru_cache(maxsize=32)
-def _codebook(text: str) -> Codebook:
-    return load(text)
-
-
-@lru_cache(maxsize=32)
 def _topics(text: str) -> dict[str, Topic]:
-    return {topic.key: topic for part in _codebook(text).passes for topic in _of_pass(part)}
+    return {topic.key: topic for part in load(text).passes for topic in _of_pass(part)}
 
 
 def _of_pass(part: Pass) -> list[Topic]:

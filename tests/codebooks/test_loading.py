@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from annotation.codebooks import CodebookError, load, shipped
+from annotation.codebooks import CodebookError, load, migration_block, shipped
 from annotation.codebooks.checks import GROUNDS, contrast
 
 SMALL = """\
@@ -207,3 +207,15 @@ def test_anything_that_is_no_codebook_gets_sentences() -> None:
     ):
         with pytest.raises(CodebookError):
             load(text)
+
+
+def test_a_text_is_read_once_and_nobody_can_change_what_is_kept():
+    text = (
+        SMALL.replace("version: 1", "version: 2")
+        + "migration:\n  from: 1\n  drop:\n    - {pass: clip, question: grin, reason: unused}\n"
+    )
+    assert load(text) is load(text)
+    block = migration_block(text)
+    assert block is not None
+    block["drop"].clear()
+    assert migration_block(text)["drop"][0]["reason"] == "unused"

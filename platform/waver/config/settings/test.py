@@ -31,3 +31,6 @@ WAVER_RELEASES = _scratch / "releases"
 # Django's live server serves static files from here and nowhere else.
 STATIC_ROOT = ROOT / "platform" / "waver" / "website" / "static"
 STORAGES = {"staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}}
+# Each test client makes the middleware anew: WhiteNoise looks a file up when one is asked for,
+# instead of listing them all each time.
+WHITENOISE_AUTOREFRESH = True

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
 from django.db.models import Prefetch
 
 from annotation.codebooks.loader import load
-from annotation.codebooks.model import PAIR, Codebook, CodebookError, Value
+from annotation.codebooks.model import PAIR, CodebookError, Value
 from annotation.models import Annotation, Assignment, ClipLabel, Segment, SegmentCue
 from annotation.services.assignment.people import GONE
 from annotation.services.numbering import rater_numbers
@@ -172,12 +171,6 @@ def rater_rows(recording: Recording, *, for_lead: bool) -> list[RaterRow]:
     return sorted(found, key=lambda row: (row.name, row.batch))
 
 
-@lru_cache(maxsize=32)
-def _read(text: str) -> Codebook:
-    """Read a codebook version's text; kept, because a version never changes."""
-    return load(text)
-
-
 _Key = tuple[UUID, str]
 """A codebook version and a pass of it: two passes may use one id with different titles."""
 
@@ -196,7 +189,7 @@ class _Words:
         if key not in self._books:
             self._books[key], self._questions[key] = {}, {}
             try:
-                part = _read(version.text).pass_(pass_id)
+                part = load(version.text).pass_(pass_id)
             except (CodebookError, KeyError):
                 return key  # an older codebook: ids stand for themselves
             self._add("", part.labels, key)
