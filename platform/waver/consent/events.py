@@ -78,20 +78,44 @@ def append(
     purpose: str = "",
 ) -> ConsentEvent:
     """Add one event to the participant's chain. The caller holds the participant's row locked."""
-    last = participant.consent_events.order_by("-sequence").first()
-    event = ConsentEvent(
+    return append_all(
+        [(type, purpose)],
         participant=participant,
-        type=type,
-        record=record,
-        purpose=purpose,
         effective_at=effective_at,
         actor=actor,
-        sequence=last.sequence + 1 if last else 1,
-        previous_hash=last.hash if last else FIRST,
-    )
-    event.hash = hash_of(event)
-    event.save(force_insert=True)
-    return event
+        record=record,
+    )[0]
+
+
+def append_all(
+    what: Iterable[tuple[str, str]],
+    *,
+    participant: Participant,
+    effective_at: datetime,
+    actor: str,
+    record: ConsentRecord | None = None,
+) -> list[ConsentEvent]:
+    """Add an event to the participant's chain for each (type, purpose), in their order.
+
+    The caller holds the participant's row locked.
+    """
+    last = participant.consent_events.order_by("-sequence").first()
+    added: list[ConsentEvent] = []
+    for kind, purpose in what:
+        event = ConsentEvent(
+            participant=participant,
+            type=kind,
+            record=record,
+            purpose=purpose,
+            effective_at=effective_at,
+            actor=actor,
+            sequence=last.sequence + 1 if last else 1,
+            previous_hash=last.hash if last else FIRST,
+        )
+        event.hash = hash_of(event)
+        added.append(event)
+        last = event
+    return ConsentEvent.objects.bulk_create(added)
 
 
 def hash_of(event: ConsentEvent) -> str:
@@ -130,14 +154,19 @@ def rebuild_state(participant: Participant) -> dict[Purpose, Standing]:
     Participant.objects.select_for_update().get(pk=participant.pk)
     standings = fold(participant.consent_events.order_by("sequence"))
     participant.consent_states.exclude(purpose__in=standings).delete()
-    for purpose, standing in standings.items():
-        ConsentState.objects.update_or_create(
-            participant=participant,
-            purpose=purpose,
-            defaults={
-                "allowed": standing.allowed,
-                "given_at": standing.given_at,
-                "ended_at": standing.ended_at,
-            },
-        )
+    ConsentState.objects.bulk_create(
+        [
+            ConsentState(
+                participant=participant,
+                purpose=purpose,
+                allowed=standing.allowed,
+                given_at=standing.given_at,
+                ended_at=standing.ended_at,
+            )
+            for purpose, standing in standings.items()
+        ],
+        update_conflicts=True,
+        unique_fields=["participant", "purpose"],
+        update_fields=["allowed", "given_at", "ended_at"],
+    )
     return standings

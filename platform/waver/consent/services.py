@@ -13,7 +13,7 @@ from datetime import datetime
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from waver.consent.events import append, fold, rebuild_state
+from waver.consent.events import append_all, fold, rebuild_state
 from waver.consent.models import (
     ConsentAnswer,
     ConsentDocument,
@@ -231,21 +231,23 @@ def _append_what_follows(
     actor: str,
 ) -> None:
     """Add the events: one refusal of everything, or one event per purpose asked."""
-    common = {
-        "participant": record.participant,
-        "record": record,
-        "effective_at": record.given_at,
-        "actor": actor,
-    }
     if any(item.required and not answers[item.code] for item in items):
-        append(type=ConsentEvent.Type.REFUSED, **common)  # type: ignore[arg-type]  # a mixed dict
-        return
-    for purpose in Purpose:
-        asked = [item for item in items if item.purpose == purpose]
-        if asked:
-            yes = all(answers[item.code] for item in asked)
-            event = ConsentEvent.Type.GIVEN if yes else ConsentEvent.Type.REFUSED
-            append(type=event, purpose=purpose, **common)  # type: ignore[arg-type]  # a mixed dict
+        what = [(ConsentEvent.Type.REFUSED, "")]
+    else:
+        what = []
+        for purpose in Purpose:
+            asked = [item for item in items if item.purpose == purpose]
+            if asked:
+                yes = all(answers[item.code] for item in asked)
+                kind = ConsentEvent.Type.GIVEN if yes else ConsentEvent.Type.REFUSED
+                what.append((kind, purpose))
+    append_all(
+        what,
+        participant=record.participant,
+        record=record,
+        effective_at=record.given_at,
+        actor=actor,
+    )
 
 
 def _check_answers(items: Sequence[ConsentItem], answers: Mapping[str, bool]) -> None:
