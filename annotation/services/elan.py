@@ -83,8 +83,9 @@ def import_eaf(
     `empty_means_none` are explained at `annotation.elan.fitted`. `arm` says whether the rater saw
     pre-labels: only work done without them, and alone, may count for agreement.
     All or nothing: raises BadInput listing everything that does not fit the codebook, Conflict
-    where the rater has an assignment for this recording in Label Studio, and ConsentRefused where
-    the participant does not allow the recording to be labelled.
+    where the rater has an assignment for this recording in Label Studio or the same work was
+    brought in as another rater's, and ConsentRefused where the participant does not allow the
+    recording to be labelled.
     """
     _check_people(study, recording, rater)
     subject = subject_of(recording)
@@ -99,7 +100,10 @@ def import_eaf(
         # Held, so that a withdrawal either is seen here or sees these rows.
         policy.require(Purpose.ANNOTATE, subject, actor=actor, hold=True)
         file_sha256 = hashlib.sha256(data).hexdigest()
-        return [_store(version, recording, rater, each, arm, file_sha256, actor) for each in found]
+        tiers_sha256 = hashlib.sha256(data + f"\0{annotator}".encode()).hexdigest()
+        _refuse_anothers(recording, rater, tiers_sha256)
+        sources = {"eaf_sha256": file_sha256, "eaf_tiers_sha256": tiers_sha256}
+        return [_store(version, recording, rater, each, arm, sources, actor) for each in found]
 
 
 def _check_people(study: Study, recording: Recording, rater: User) -> None:
@@ -115,6 +119,24 @@ def _check_people(study: Study, recording: Recording, rater: User) -> None:
         raise BadInput(
             f"{rater.get_username()} is no annotator of the study “{study.title}”. Add them as "
             "one, so that their work has an author."
+        )
+
+
+def _refuse_anothers(recording: Recording, rater: User, tiers_sha256: str) -> None:
+    """One person's work under two names would agree with itself. The study is locked."""
+    other = (
+        Annotation.objects.filter(
+            assignment__recording=recording, raw__eaf_tiers_sha256=tiers_sha256
+        )
+        .exclude(assignment__rater=rater)
+        .select_related("assignment__rater")
+        .first()
+    )
+    if other is not None:
+        raise Conflict(
+            "This work was brought in before, as that of "
+            f"{other.assignment.rater.get_username()}. Two raters' work are two files, or two "
+            "raters' tiers in one file: then say whose tiers are meant."
         )
 
 
@@ -151,7 +173,7 @@ def _store(
     rater: User,
     found: elan.FoundPass,
     arm: str,
-    file_sha256: str,
+    sources: dict[str, str],
     actor: str,
 ) -> Imported:
     assignment = _assignment(version, recording, rater, found.pass_id, arm)
@@ -165,7 +187,7 @@ def _store(
         codebook=version,
         remote_updated_at=timezone.now(),
         version=newest + 1,
-        raw={"result": found.result, "eaf_sha256": file_sha256},
+        raw={"result": found.result, **sources},
         raw_sha256=digest,
         received_by=Annotation.Route.IMPORT,
         verdict=Annotation.Verdict.ACCEPTED,
@@ -177,7 +199,11 @@ def _store(
         verb="elan.imported",
         object_kind="annotation",
         object_id=row.pk,
-        detail={"pass": found.pass_id, "version": row.version, "eaf_sha256": file_sha256},
+        detail={
+            "pass": found.pass_id,
+            "version": row.version,
+            "eaf_sha256": sources["eaf_sha256"],
+        },
     )
     return Imported(found.pass_id, row, is_new=True)
 

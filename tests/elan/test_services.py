@@ -88,7 +88,7 @@ def test_the_same_file_twice_stores_nothing_twice_and_a_changed_one_is_the_next_
     assert [(each.pass_id, each.is_new, each.annotation.version) for each in changed] == [
         ("video", False, 1), ("segments", True, 2),
     ]  # fmt: skip
-    bring_in(study, recording, rater(study))
+    bring_in(study, recording, rater(study), BY_HAND + "\n<!-- another's -->")
     assert Batch.objects.filter(study=study).count() == 2
     assert Assignment.objects.count() == 4
 
@@ -247,3 +247,12 @@ def test_the_page_offers_the_file_to_researchers(study, recording, client):
     assert answer.status_code == 200
     assert answer.headers["Content-Disposition"] == f'attachment; filename="{recording.pk}.eaf"'
     assert len(files.read(answer.content).tiers) == 10
+
+
+def test_one_file_is_not_the_work_of_two_raters(study, recording):
+    first, second = rater(study), rater(study)
+    bring_in(study, recording, first)
+    assert not any(each.is_new for each in bring_in(study, recording, first))
+    with pytest.raises(Conflict, match=f"brought in before, as that of {first.username}"):
+        bring_in(study, recording, second)
+    assert not Annotation.objects.filter(assignment__rater=second).exists()
