@@ -10,6 +10,7 @@ more with other recordings; after that a lead decides. A study asks for it by it
 from __future__ import annotations
 
 from dataclasses import dataclass
+from uuid import UUID
 
 from django.db import transaction
 from django.db.models import QuerySet
@@ -113,6 +114,22 @@ def after_submission(assignment: Assignment) -> Qualification | None:
         if Qualification.objects.filter(profile=profile, batch=batch).exists():
             return None
         return _judge(profile, batch, list(rows))
+
+
+def after_withdrawal(participant_id: UUID) -> None:
+    """Judge the qualifications that only waited for recordings of somebody who has withdrawn."""
+    waited = Assignment.objects.filter(
+        recording__take__participant_id=participant_id,
+        batch__kind=Batch.Kind.QUALIFICATION,
+        state=Assignment.State.WITHDRAWN,
+    )
+    for batch, rater in waited.order_by().values_list("batch", "rater").distinct():
+        done = Assignment.objects.filter(
+            batch=batch, rater=rater, state=Assignment.State.SUBMITTED
+        ).select_related("batch__study", "rater")
+        last = done.first()
+        if last is not None:
+            after_submission(last)
 
 
 def known_answer(assignment: Assignment) -> GoldItem | None:

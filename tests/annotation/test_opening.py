@@ -15,12 +15,13 @@ from annotation.models import (
     Qualification,
     RemoteProject,
 )
-from annotation.services import codebooks, opening, qualification, stays, workload
+from annotation.services import codebooks, opening, qualification, stays, withdrawn, workload
 from annotation.services.accept import accept
 from tests.annotation.conftest import NOON
 from tests.annotation.worlds import World
-from tests.factories import AnnotationFactory
+from tests.factories import AnnotationFactory, consented_participant
 from waver.accounts.models import User
+from waver.consent import services as consent
 from waver.core.errors import BadInput, Conflict
 
 pytestmark = pytest.mark.django_db
@@ -112,6 +113,22 @@ def test_nobody_starts_by_another_way_and_the_sentence_reaches_the_rater(world: 
     RemoteProject.objects.create(batch=work, rater=rater, remote_id=1)
     with pytest.raises(Conflict, match="Real work in this pass opens when"):
         stays.begin(rater, work, "web-session")
+
+
+def test_a_qualification_that_waited_only_for_somebody_who_withdrew_is_judged(world: World):
+    leaving = consented_participant(world.study)
+    world.known(world.recording(of=leaving))
+    test = planned(world, kind="qualification", at_most=15)
+    waits = test.assignments.get(recording__take__participant=leaving)
+    for number, row in enumerate(test.assignments.exclude(pk=waits.pk)):
+        accept(row, [], 5000 + number, NOON, 12.0, "poll")
+    assert not Qualification.objects.exists()
+    consent.withdraw(participant=leaving, actor="tests")
+    assert withdrawn.stop(leaving.pk) == 0  # done by the withdrawal
+    for _ in range(2):
+        qualification.after_withdrawal(leaving.pk)
+    made = Qualification.objects.get(batch=test)
+    assert (made.n, made.passed) == (14, True)
 
 
 def test_a_half_done_qualification_is_not_judged(world: World):

@@ -25,6 +25,12 @@ def test_an_alias_is_followed_once(text):
     assert set(data) == {place[0] for place in lines if place}
 
 
+# Eight lines that stand for nine to the power of eight entries.
+_BOMB = "a0: &a0 [x,x,x,x,x,x,x,x,x]\n" + "".join(
+    f"a{n}: &a{n} [{','.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 8)
+)
+
+
 @pytest.mark.parametrize(
     ("text", "line", "says"),
     [
@@ -33,6 +39,8 @@ def test_an_alias_is_followed_once(text):
         ("a: 1\nb: [", 2, "not valid YAML"),
         ("a: 0b_\n", 1, "cannot be read"),
         ("a: !!python/name:os.system\n", 1, "not valid YAML"),
+        ("[" * 3000, 1, "nested too deeply"),
+        (_BOMB, 1, "more than 100,000 entries"),
     ],
 )
 def test_what_cannot_be_read_is_said_with_its_line(text, line, says):

@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from annotation import jobs
 from annotation.models import Annotation, Batch, RemoteProject
-from annotation.services import collect, publish, withdrawn
+from annotation.services import collect, publish, qualification, withdrawn
 from annotation.services.assignment import clearing
 from annotation.services.care import retention
 from waver.core.jobs import JobRun
@@ -60,6 +60,7 @@ def remove_withdrawn(run: JobRun) -> None:
         return
     participant_id = UUID(run.job.subject_id)
     withdrawn.remove_tasks(participant_id)
+    qualification.after_withdrawal(participant_id)
     with run.commit():
         # Withdrawn while this was running, when asking for a second job gave this one.
         if withdrawn.withdrawn_tasks(participant_id).exists():
