@@ -155,7 +155,8 @@ def compare(
 
 def _side_by_side(a: SufficientStatistics, b: SufficientStatistics) -> list[Float64]:
     """Both tables with the same clusters in the same order, zero where one lacks a cluster."""
-    position = {name: index for index, name in enumerate(dict.fromkeys(a.clusters + b.clusters))}
+    names = sorted(dict.fromkeys(a.clusters + b.clusters), key=str)
+    position = {name: index for index, name in enumerate(names)}
     tables: list[Float64] = []
     for stats in (a, b):
         table: Float64 = np.zeros((len(position), stats.table.shape[1]))
@@ -177,10 +178,16 @@ def _cells(stats: SufficientStatistics) -> int:
 
 
 def _resampled_rows(stats: SufficientStatistics, field: str) -> Float64:
-    """The clusters that the field can see: those with pairs, except for AC and Fleiss."""
+    """The clusters that the field can see: those with pairs, except for AC and Fleiss.
+
+    In the order of their names: the same seed must draw the same clusters, whatever the order in
+    which the rows came in.
+    """
+    order = sorted(range(len(stats.clusters)), key=lambda row: str(stats.clusters[row]))
+    table = stats.table[order]
     if field in NEEDS_ALL_CLUSTERS:
-        return stats.table
-    return np.asarray(stats.table[stats.table[:, -2] > 0])
+        return np.asarray(table)
+    return np.asarray(table[table[:, -2] > 0])
 
 
 def _resample(

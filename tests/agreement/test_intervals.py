@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -170,3 +171,20 @@ def test_unknown_questions_are_refused() -> None:
         interval(stats, "specific", category="yes")
     with pytest.raises(ValueError, match="'magic' is unknown"):
         interval(stats, "alpha", method="magic")  # type: ignore[arg-type]  # wrong on purpose
+
+
+@pytest.mark.parametrize("method", ["percentile", "bca", "jackknife_t"])
+def test_the_order_in_which_participants_come_does_not_matter(method: Any) -> None:
+    one, other = sufficient(study(1, participants=12)), sufficient(study(2, participants=12))
+    turned = replace(one, clusters=one.clusters[::-1], table=one.table[::-1])
+    assert turned == one
+    first, second = (
+        interval(stats, "alpha", method=method, resamples=200, seed=3) for stats in (one, turned)
+    )
+    assert isinstance(first, Interval)
+    assert isinstance(second, Interval)
+    assert (first.low, first.high) == pytest.approx((second.low, second.high), abs=1e-12)
+    apart, again = (compare(stats, other, "alpha", resamples=200) for stats in (one, turned))
+    assert isinstance(apart, Interval)
+    assert isinstance(again, Interval)
+    assert (apart.low, apart.high) == pytest.approx((again.low, again.high), abs=1e-12)
