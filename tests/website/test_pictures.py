@@ -21,9 +21,10 @@ from django.utils import timezone
 from annotation.agreement import pairwise
 from annotation.services import codebooks
 from tests.datasets.worlds import BAH, World, label, policy_text, world
-from tests.factories import MembershipFactory
+from tests.factories import AssignmentFactory, MembershipFactory
 from waver.datasets import figures, gate, measures, policies, snapshots
 from waver.datasets.models import GateRun
+from waver.studies.models import Membership
 from waver.website import plots
 from waver.website.plots.drawing import COLOURS, Drawing
 from waver.website.plots.matrix import _DARKEST
@@ -298,6 +299,34 @@ def test_a_lead_waives_a_blocked_label_on_the_page(looked):
     assert "Build a release" in after
     assert f"Waived by {made.lead.username} until {until}" in after
     assert lead.post(path, asked).status_code == 409
+
+
+def test_a_researcher_who_rates_sees_others_labels_only_after_their_own(looked):
+    made, _ = looked
+    recording = made.recordings[0]
+    client = as_role(made, "researcher")
+    own = AssignmentFactory(
+        batch=made.study.batches.filter(pass_id="segments").first(), recording=recording,
+        rater=Membership.objects.get(study=made.study, role="researcher").user, state="sent",
+    )  # fmt: skip
+    of_it = {"code": made.study.code, "recording_id": recording.pk}
+    paths = [
+        reverse("website:recording", kwargs=of_it),
+        reverse("website:recording-timeline", kwargs=of_it),
+        reverse("website:recording-elan", kwargs=of_it),
+        reverse("website:picture-recording-svg", kwargs=of_it) + "?pass=segments",
+    ]
+    page = reverse("website:agreement", args=[made.study.code]) + "?label=video/ah"
+    assert [client.get(path).status_code for path in paths] == [403] * 4
+    said = client.get(page).content.decode()
+    shown = said.count("</span> Present") + said.count("</span> Not present")
+    assert said.count("You are still to label this one yourself") == 1
+    own.state = "submitted"
+    own.save()
+    assert [client.get(path).status_code for path in paths] == [200] * 4
+    after = client.get(page).content.decode()
+    assert "You are still to label" not in after
+    assert after.count("</span> Present") + after.count("</span> Not present") == shown + 3
 
 
 # ---- readable alone ----

@@ -14,6 +14,7 @@ from django.urls import reverse
 from django.utils.safestring import mark_safe
 from django.views.decorators.http import require_POST, require_safe
 
+from annotation.services.own_work import still_to_label
 from waver.core.errors import BadInput, Conflict, Missing
 from waver.core.jobs import enqueue
 from waver.core.models import Job
@@ -161,8 +162,9 @@ def _pictures(request: HttpRequest, member: StudyAccess, run: GateRun) -> dict[s
     raters = figures.raters(run, key, one, for_lead=member.is_lead)
     confusion = figures.confusion(run, one)
     disputed = figures.disputed(run, one, request.GET.get("page", "1"))
+    hidden = still_to_label(member.user, [row.recording_id for row in disputed])
     made = strips.strips(
-        [row.recording for row in disputed],
+        [row.recording for row in disputed if row.recording_id not in hidden],
         one.label.pass_id,
         snapshot=run.snapshot,
         run=run,
@@ -188,7 +190,9 @@ def _pictures(request: HttpRequest, member: StudyAccess, run: GateRun) -> dict[s
             confusion.draw(figures.confusion_caption(run, confusion), alone=False, url=where)
         ),
         "disputed": disputed,
-        "disputed_lines": [_line(row, made.get(row.recording_id)) for row in disputed],
+        "disputed_lines": [
+            _line(row, made.get(row.recording_id), row.recording_id in hidden) for row in disputed
+        ],
         "label_query": urlencode({"label": key}),
     }
 
@@ -198,10 +202,11 @@ def _rater_pages(member: StudyAccess, raters: list[UUID]) -> list[str]:
     return [reverse("website:rater", args=[member.study.code, pk]) for pk in raters]
 
 
-def _line(row: RecordingDisagreement, strip: Strip | None) -> dict[str, Any]:
+def _line(row: RecordingDisagreement, strip: Strip | None, is_own: bool) -> dict[str, Any]:
     drawn = strip.draw(slim=True) if strip is not None and strip.is_timed else ""
     return {
         "row": row,
+        "is_own": is_own,
         "strip": mark_safe(drawn),  # noqa: S308
         "answers": strip.lanes if strip is not None and not strip.is_timed else (),
     }

@@ -11,6 +11,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_POST, require_safe
 
+from annotation.services.own_work import require_submitted
 from waver.consent import policy
 from waver.consent.models import Purpose
 from waver.core.errors import Missing
@@ -46,7 +47,9 @@ def confusion(request: HttpRequest, member: StudyAccess, run_id: UUID, suffix: s
     run, key, one = _asked(request, member, run_id)
     picture = figures.confusion(run, one)
     if picture is None:
-        raise Missing("No two raters of this look labelled the same recording, so nothing was compared.")
+        raise Missing(
+            "No two raters of this look labelled the same recording, so nothing was compared."
+        )
     if suffix == "csv":
         return _table(run, "confusion", key, figures.CONFUSION_COLUMNS, picture.rows(key))
     drawn = picture.draw(figures.confusion_caption(run, picture), alone=True)
@@ -84,6 +87,7 @@ def recording(
     from waver.website.queries import figures, strips
 
     row = recordings.find(member.study, recording_id)
+    require_submitted(member.user, row)
     policy.require(Purpose.PROCESS, subject_of(row), actor=member.user.get_username())
     strip = strips.one_of_recording(row, request.GET.get("pass", ""))
     name = f"{member.study.code}-disagreement-{strip.part.id}-{row.pk}"

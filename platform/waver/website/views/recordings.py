@@ -19,6 +19,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
 from annotation.services import elan
+from annotation.services.own_work import require_submitted
 from waver.consent import policy
 from waver.consent.models import Purpose
 from waver.core.errors import Missing
@@ -39,6 +40,7 @@ SERVED = {Asset.Kind.PROXY, Asset.Kind.CONTACT_SHEET}
 def recording(request: HttpRequest, member: StudyAccess, recording_id: UUID) -> HttpResponse:
     """Show a recording: the video, the facts, the timeline."""
     row = queries.find(member.study, recording_id)
+    require_submitted(member.user, row)
     allowed = policy.decide(Purpose.PROCESS, subject_of(row))
     infer = policy.decide(Purpose.INFER, subject_of(row))
     page = queries.page(row, for_lead=member.is_lead)
@@ -86,6 +88,7 @@ def _shares(row: Recording) -> list[dict[str, Any]]:
 def timeline(request: HttpRequest, member: StudyAccess, recording_id: UUID) -> HttpResponse:
     """Give everything that the timeline draws, as JSON; times are microseconds."""
     row = queries.find(member.study, recording_id)
+    require_submitted(member.user, row)
     drawn = timeline_of(row, actor=member.user.get_username())
     raters = queries.rater_rows(row, for_lead=member.is_lead)
     return JsonResponse(
@@ -132,6 +135,7 @@ def face(request: HttpRequest, member: StudyAccess, recording_id: UUID, frame: i
 def elan_file(request: HttpRequest, member: StudyAccess, recording_id: UUID) -> HttpResponse:
     """Send raters' work on a recording as an ELAN file, raters by number; consent is asked."""
     row = queries.find(member.study, recording_id)
+    require_submitted(member.user, row)
     made = elan.export_eaf(row, actor=member.user.get_username())
     return HttpResponse(
         made.data,
