@@ -38,6 +38,7 @@ _PROJECT_AND_JOB = """
 SELECT project.id, project.woken_at IS NOT NULL, (
     SELECT job.state FROM core_job AS job
     WHERE job.key = %s || project.id::text AND job.state IN ('queued', 'running')
+    AND job.key <> ''  -- lets the index of open keys answer, however many jobs there were
 )
 FROM annotation_remoteproject AS project WHERE project.remote_id = %s
 """

@@ -29,6 +29,25 @@ def test_a_call_over_a_connection_that_has_died_is_answered_over_a_new_one():
     assert Job.objects.get().subject_id == str(project.pk)
 
 
+@pytest.mark.django_db
+def test_the_question_is_answered_by_an_index_however_many_jobs_there_were():
+    project = RemoteProject.objects.create(
+        batch=BatchFactory(state="open"), rater=UserFactory(), remote_id=100
+    )
+    Job.objects.bulk_create(
+        Job(name="x", subject_kind="x", subject_id=str(n), queue="io", key=f"k{n}", state="done")
+        for n in range(3000)
+    )
+    collect.collect_soon(project)
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE core_job")
+        question = [f"{collect.COLLECT.name}:", 100]
+        cursor.execute(f"EXPLAIN {collect._PROJECT_AND_JOB}", question)
+        plan = "\n".join(line for (line,) in cursor.fetchall())
+    assert "job_key_unique_while_open" in plan
+    assert "Seq Scan on core_job" not in plan
+
+
 def test_label_studio_says_that_it_calls_once_on_each_connection(settings):
     said = webhook_headers()
     assert said["Connection"] == "close"
