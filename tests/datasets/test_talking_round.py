@@ -129,6 +129,7 @@ def test_looks_cannot_be_deleted(made):
         (lambda p, r: r.update(tick_us=80_000), "tick_us is 80000, and was 40000"),
         (lambda p, r: p["reliability_sample"].update(min_share=0.05), "min_share is 0.05"),
         (lambda p, r: p.update(demonstration=True), "it is for demonstration only"),
+        (lambda p, r: p["waiver"].update(max_days=91), "waiver → max_days is 91, and was 90"),
     ],
 )
 def test_what_asks_for_less_is_recognised(change, said):
@@ -406,6 +407,13 @@ def test_resamples_must_reach_as_far_out_as_the_error_that_is_shared_out():
     with pytest.raises(policies.PolicyProblem, match="Ask for 2400 or more"):
         read(many_looks)
     assert read(many_looks.replace("method: bca", "method: jackknife_t"))
+
+
+def test_sharing_the_error_out_less_strictly_is_asking_for_less():
+    now = read(shipped("standard"))
+    before = now | {"multiplicity": "bonferroni"}
+    assert weaker_than(before, now)[KEY] == ["multiplicity is holm, and was bonferroni"]
+    assert weaker_than(now, before) == {}
 
 
 def test_another_positive_value_is_asking_for_something_else():

@@ -40,6 +40,15 @@ def _whole(before: Policy, now: Policy, same_codebook: bool) -> Iterator[str]:
         yield "it is for demonstration only, and the earlier one was not"
     old, new = before["reliability_sample"], now["reliability_sample"]
     yield from _less("reliability_sample → min_share", old, new, "min_share")
+    if before["multiplicity"] == "bonferroni" and now["multiplicity"] != "bonferroni":
+        yield f"multiplicity is {now['multiplicity']}, and was bonferroni"
+    yield from _compare(
+        "waiver → max_days",
+        before["waiver"],
+        now["waiver"],
+        "max_days",
+        lambda then, now: now > then,
+    )
     for stratum in sorted(set(old.get("strata", ())) - set(new.get("strata", ()))):
         yield f"reliability_sample → strata names “{stratum}” no longer"
     for key, rule in before["labels"].items():
