@@ -17,6 +17,7 @@ from tests.annotation.worlds import World
 from waver.accounts.models import LabelStudioSession
 from waver.core.models import AuditEntry, Job
 from workers import runner
+from workers import tasks as tasks  # registers the handlers
 
 pytestmark = pytest.mark.django_db
 NOTHING: list[dict[str, Any]] = []  # a whole answer: nothing marked
