@@ -11,6 +11,9 @@ LABEL_STUDIO := .venv-label-studio/installed
 RIVALS := .venv-rivals/installed
 MODELS := $(if $(WAVER_VAR),$(WAVER_VAR),var)/models/prepared
 
+# Compiled modules are kept: without them every process compiles Django, scipy and all else anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help demo up test test-all bench lint clean requirements
 help:
 	@echo "make demo    the whole way, from recordings to a released dataset (MEDIA=folder, ONCE=1)"
@@ -73,7 +76,7 @@ $(VENV)/installed-app: requirements/app.txt pyproject.toml $(UV)
 $(VENV)/installed-dev: requirements/dev.txt pyproject.toml $(UV)
 	@echo "Installing Waver and its development tools …"
 	@[ -x $(RUN) ] || $(UV) venv --quiet --python $(PYTHON) $(VENV)
-	@VIRTUAL_ENV=$(VENV) $(SYNC) requirements/dev.txt
+	@VIRTUAL_ENV=$(VENV) $(SYNC) --compile-bytecode requirements/dev.txt
 	@VIRTUAL_ENV=$(VENV) $(UV) pip install --quiet --no-deps --no-build-isolation -e .
 	@touch $@
 
