@@ -20,6 +20,7 @@ import httpx
 import pytest
 
 from annotation.labelstudio import process
+from annotation.services import care
 from tests.factories import MembershipFactory
 from tests.labelstudio.scene import Scene, post_form, segment, submit
 from waver.accounts.models import User
@@ -71,6 +72,9 @@ class Person:
 
 @pytest.fixture(scope="module")
 def people(stage: Scene) -> dict[str, Person]:
+    MembershipFactory(study=stage.study, role=Membership.Role.LEAD, user__username="lead")
+    for rater in stage.raters:  # the notice names the lead
+        care.read_present_notice(rater, stage.study)
     return {
         letter: _at_work(stage, rater) for letter, rater in zip("AB", stage.raters, strict=True)
     }
@@ -482,8 +486,7 @@ def _client(stage: Scene, people: dict[str, Person], asker: str) -> httpx.Client
     more: dict[str, str] = {}
     cookies = people[asker].browser.cookies if asker in people else None
     if asker == "lead":
-        lead = MembershipFactory(study=stage.study, role=Membership.Role.LEAD).user
-        cookies = stage.sign_in(lead).cookies
+        cookies = stage.sign_in(User.objects.get(username="lead")).cookies
     if asker.startswith("service"):
         more = _service()
     if asker == "service from outside":
