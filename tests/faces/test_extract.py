@@ -233,7 +233,15 @@ def test_a_face_becomes_blurred_small_and_cut_off_in_that_order_of_proof(
     assert judge(found[0], sharp, interpolated=False) == FaceStatus.TOO_SMALL
 
 
-@pytest.mark.parametrize("name", ["no_face", "two_people", "classroom", "phone_vfr_hevc"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "no_face",
+        "two_people",
+        "classroom",
+        pytest.param("phone_vfr_hevc", marks=pytest.mark.slow),
+    ],
+)
 def test_real_recordings(name: str, shared_media: Path, detector: Detector, tmp_path: Path) -> None:
     source = next(shared_media.glob(f"{name}.*"))
     proxy = constant_rate(source, tmp_path / "proxy.mp4")

@@ -32,7 +32,13 @@ EXPECTED = {  # rate, source frames, sound, a word that a note must hold
 }
 
 
-@pytest.mark.parametrize("name", EXPECTED)
+SLOW = ("talking_head_20s.mp4", "no_face.mp4")  # long, and like others in what they ask of it
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=pytest.mark.slow if name in SLOW else ()) for name in EXPECTED],
+)
 def test_real_recordings(name: str, shared_media: Path, tmp_path: Path) -> None:
     rate, frames, has_sound, note = EXPECTED[name]
     proxy = normalise(shared_media / name, tmp_path / "out", frame_us=frame_us)

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.examples import examples
 from waver.core.clock import frame_us
 from workers.media import timing
 from workers.media.errors import MediaToolError
@@ -53,7 +54,7 @@ def test_constant_rates_map_frame_to_frame(rate: Fraction, tmp_path: Path) -> No
 
 
 @settings(
-    max_examples=30,
+    max_examples=examples(30),
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture],

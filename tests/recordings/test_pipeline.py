@@ -157,6 +157,7 @@ def test_bad_files_get_a_sentence_each_are_kept_and_stop_nobody(
     assert stored_bytes(stack) == set(Asset.objects.values_list("blob__sha256", flat=True))
 
 
+@pytest.mark.slow  # its parts are proven on the same files in tests/media and tests/faces
 def test_real_recordings_without_a_face_or_a_duration(receive, shared_media):
     none = receive(shared_media / "no_face.mp4", code="P1")
     webm = receive(shared_media / "mediarecorder_no_duration.webm", code="P2")
