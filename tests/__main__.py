@@ -1,4 +1,4 @@
-"""`python -m tests EXPRESSION`: what can run side by side, then what needs the machine alone."""
+"""`python -m tests EXPRESSION`: units, then whole videos and programs, then what needs a stack."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import time
 from tests.examples import FULL
 
 ALONE = "stack or browser or labelstudio"
+SIDE_BY_SIDE = ("-n", "2", "--dist", "worksteal")
 
 
 def main() -> int:
@@ -17,7 +18,8 @@ def main() -> int:
     chosen = sys.argv[1] if len(sys.argv) > 1 else ""
     and_chosen = f" and ({chosen})" if chosen else ""
     parts = {
-        "unit": [f"not ({ALONE}){and_chosen}", "-n", "2", "--dist", "worksteal"],
+        "unit": [f"not (programs or {ALONE}){and_chosen}", *SIDE_BY_SIDE],
+        "videos and programs": [f"programs and not ({ALONE}){and_chosen}", *SIDE_BY_SIDE],
         "stack, Label Studio and browser": [f"({ALONE}){and_chosen}"],
     }
     # The long tests come with more examples of the costly properties.

@@ -15,6 +15,8 @@ from bench.registry import SUBJECTS, choose
 from bench.subject import Bound, Line, NotMeasured, Row, Subject
 from bench.table import factor, megabytes, render, seconds
 
+pytestmark = pytest.mark.programs
+
 
 def subject(*lines: Line) -> Subject:
     return Subject(

@@ -22,6 +22,8 @@ from workers.faces.quality import FaceQuality, measure_quality
 from workers.faces.table import COLUMNS, FaceStatus
 from workers.faces.video import VideoShape, measure
 
+pytestmark = pytest.mark.programs
+
 SIZE = (320, 240)
 FRAMES = 75
 # The face is covered in these frames: too long to be interpolated, short enough to keep its id.

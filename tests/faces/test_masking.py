@@ -15,6 +15,8 @@ from workers.faces.masking import cover, covers, mask_faces
 from workers.faces.table import ROW, STATUSES, FaceStatus, FaceTable
 from workers.faces.video import measure
 
+pytestmark = pytest.mark.programs
+
 FRAMES = 60
 # The detector that made the table is blinded here, for less than a second.
 BLIND = range(24, 36)

@@ -21,6 +21,8 @@ from workers.media.runner import Limits
 
 from . import clips
 
+pytestmark = pytest.mark.programs
+
 CANARY = 1000  # the number that only the neighbour's frames carry
 
 

@@ -20,6 +20,8 @@ from workers.media.waveform import peaks
 
 from . import clips
 
+pytestmark = pytest.mark.programs
+
 EXPECTED = {  # rate, source frames, sound, a word that a note must hold
     "single_face.mp4": ("30", 72, True, "very quiet"),
     "talking_head_20s.mp4": ("24000/1001", 472, True, "completely silent"),

@@ -20,6 +20,8 @@ from workers.media.runner import Limits
 
 from . import clips
 
+pytestmark = pytest.mark.programs
+
 ROOT = Path(__file__).resolve().parents[2]
 
 

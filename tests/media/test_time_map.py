@@ -19,6 +19,8 @@ from workers.media.normalise import Proxy, normalise
 
 from . import clips
 
+pytestmark = pytest.mark.programs
+
 MS = Fraction(1, 1000)
 TICK = Fraction(1, 90000)
 

@@ -21,7 +21,7 @@ from workers import runner
 from workers.tasks import recordings as handlers
 
 # Rows must be committed for `on_commit`, which erases replaced bytes.
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.programs]
 
 
 def stages_of(recording) -> dict[str, tuple[str, int]]:

@@ -20,6 +20,8 @@ from workers.samples.make import make_samples
 from workers.samples.picture import Portrait
 from workers.samples.plan import plan_recordings
 
+pytestmark = pytest.mark.programs
+
 ROOT = Path(__file__).resolve().parents[2]
 
 

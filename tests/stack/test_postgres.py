@@ -18,6 +18,8 @@ from waver.stack import child, postgres
 from waver.stack.errors import StackError
 from waver.stack.postgres import Cluster, socket_directory, temporary_cluster
 
+pytestmark = pytest.mark.programs
+
 
 @pytest.fixture
 def cluster(tmp_path: Path) -> Iterator[Cluster]:

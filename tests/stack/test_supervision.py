@@ -21,6 +21,8 @@ from waver.stack.status import ProgramStatus, Status
 from waver.stack.supervised import Supervised
 from workers.processes import children, descendants
 
+pytestmark = pytest.mark.programs
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
