@@ -26,6 +26,9 @@ class RecordingsHolder:
         "recordings.Asset",
         "recordings.Stage",
         "recordings.FaceTrack",
+        "recordings.Transcript",
+        "recordings.SensorChannel",
+        "recordings.Quality",
         "recordings.ModelRun",
         "recordings.CueCandidate",
         "recordings.RefusedFile",
@@ -39,6 +42,12 @@ class RecordingsHolder:
             held += [
                 Held(f"asset {asset.kind}", str(asset.pk), f"storage {asset.blob.sha256}")
                 for asset in recording.assets.select_related("blob")
+            ]
+            held += [
+                Held(
+                    f"transcript, version {row.version}", str(row.pk), f"storage {row.blob.sha256}"
+                )
+                for row in recording.transcripts.select_related("blob")
             ]
         held += [Held("take", str(pk), "PostgreSQL") for pk in _takes(participant_id)]
         held += [Held("refused file", str(pk), "PostgreSQL") for pk in _refused(participant_id)]
@@ -58,8 +67,13 @@ class RecordingsHolder:
                 Job.objects.filter(
                     subject_kind=services.SUBJECT_KIND, subject_id=str(recording.pk)
                 ).delete()
-                blobs = [asset.blob for asset in recording.assets.select_related("blob")]
+                blobs = [
+                    row.blob
+                    for rows in (recording.assets, recording.transcripts)
+                    for row in rows.select_related("blob")
+                ]
                 recording.assets.all().delete()
+                recording.transcripts.all().delete()
                 recording.delete()
                 # Last, so that after a crash the rows are still there to try again with.
                 for blob in sorted(blobs, key=lambda blob: blob.sha256):

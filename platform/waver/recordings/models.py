@@ -13,14 +13,28 @@ from waver.studies.models import Prompt, Study
 
 
 class Take(Row):
-    """One participant answering one prompt once: the group that several views share."""
+    """One participant answering one prompt once: the sync group that several views share.
 
+    The take's clock is that of its webcam view; the other views say where they lie on it.
+    """
+
+    # What the study's records call it; empty where each file is a take of its own.
+    name = models.CharField(max_length=80, blank=True)
     participant = models.ForeignKey(Participant, on_delete=models.PROTECT, related_name="takes")
     prompt = models.ForeignKey(Prompt, null=True, blank=True, on_delete=models.PROTECT)
     recorded_at = models.DateTimeField()  # from the manifest, never from a file's time stamp
     capture_condition = models.CharField(max_length=120, blank=True)
     # What is spoken, as a code of the study's languages; empty: the participant's consent form's.
     language = models.CharField(max_length=12, blank=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["participant", "name"],
+                condition=~Q(name=""),
+                name="take_name_once_per_participant",
+            )
+        ]
 
 
 class Recording(Row):
@@ -40,9 +54,23 @@ class Recording(Row):
         DEPTH = "depth", "Depth camera"
         PHYSIOLOGY = "physiology", "Physiology"
 
+    class Occlusion(models.TextChoices):
+        """What covers a part of the face throughout, as the study's records say."""
+
+        NONE = "", "Nothing"
+        FACE_MASK = "face_mask", "Face mask"
+        HEAD_MOUNTED_DISPLAY = "head_mounted_display", "Head-mounted display"
+        OTHER = "other", "Something else"
+
     study = models.ForeignKey(Study, on_delete=models.PROTECT, related_name="recordings")
     take = models.ForeignKey(Take, on_delete=models.PROTECT, related_name="recordings")
     view = models.CharField(max_length=16, choices=View.choices, default=View.WEBCAM)
+    # Where this view's 0 lies on the take's clock: positive where it began later than the webcam.
+    offset_us = models.BigIntegerField(default=0)
+    occlusion = models.CharField(max_length=24, choices=Occlusion.choices, blank=True, default="")
+    # Which face a person chose as the participant's, and among which: see pipeline.FACES. Empty:
+    # the rule chooses.
+    participant_chosen = models.JSONField(default=dict, blank=True)
     state = models.CharField(max_length=12, choices=State.choices, default=State.RECEIVED)
     # What the researcher must know: sentences, newest last (no sound, two people, ...).
     notes = models.JSONField(default=list)
@@ -116,12 +144,18 @@ class Asset(Row):
         CROPS = "crops"
         CROP_INDEX = "crop_index"
         CONTACT_SHEET = "contact_sheet"
+        FACE_PREVIEW = "face_preview"  # one for each face that was followed: `number` is its track
+        MASKED_PREVIEW = "masked_preview"
         SPEECH = "speech"
-        TRANSCRIPT = "transcript"
+        TRANSCRIPT = "transcript"  # the version that stands; see Transcript
+        SIGNALS = "signals"  # sensor channels, every sample
+        SIGNAL_OUTLINE = "signal_outline"  # as much of them as a timeline draws
         FEATURES = "features"
 
     recording = models.ForeignKey(Recording, on_delete=models.PROTECT, related_name="assets")
     kind = models.CharField(max_length=16, choices=Kind.choices)
+    # Tells assets of one kind apart where there are several; 0 where there is one.
+    number = models.PositiveIntegerField(default=0)
     blob = models.ForeignKey(Blob, on_delete=models.PROTECT, related_name="assets")
     media_type = models.CharField(max_length=80)
     # {"stage": name, "version": n, "inputs": [sha256], "tools": {...}, "parameters": {...}}
@@ -129,7 +163,9 @@ class Asset(Row):
 
     class Meta:
         constraints = [
-            models.UniqueConstraint(fields=["recording", "kind"], name="asset_one_of_a_kind")
+            models.UniqueConstraint(
+                fields=["recording", "kind", "number"], name="asset_one_of_a_kind"
+            )
         ]
 
 
@@ -189,6 +225,93 @@ class FaceTrack(Row):
         """Share, 0 to 1, of the whole recording in which this face is usable."""
         length = self.recording.duration_us or 0
         return self.usable_share * (self.end_us - self.start_us) / length if length else 0.0
+
+
+class Transcript(Row):
+    """One version of what is said in a recording; the highest stands. Personal data.
+
+    The blob is JSON: {"language", "segments": [{"start_us", "end_us", "text", "speaker"?,
+    "words"?: [{"start_us", "end_us", "text", "probability"?}]}]}. A correction is a new version.
+    """
+
+    class Source(models.TextChoices):
+        IMPORTED = "imported", "Imported"
+        CORRECTED = "corrected", "Corrected by hand"
+        MODEL = "model", "Made by a model"
+
+    recording = models.ForeignKey(Recording, on_delete=models.PROTECT, related_name="transcripts")
+    version = models.PositiveIntegerField()
+    source = models.CharField(max_length=12, choices=Source.choices)
+    # The format that it was imported from, or the model that made it.
+    made_from = models.CharField(max_length=120, blank=True)
+    language = models.CharField(max_length=12, blank=True)
+    made_by = models.CharField(max_length=150)  # user name, or the command or stage
+    blob = models.ForeignKey(Blob, on_delete=models.PROTECT, related_name="transcripts")
+
+    class Meta:
+        ordering = ["version"]
+        constraints = [
+            models.UniqueConstraint(fields=["recording", "version"], name="transcript_version")
+        ]
+
+
+class SensorChannel(Row):
+    """One channel of a physiology recording; its samples are in the asset `signals`."""
+
+    recording = models.ForeignKey(
+        Recording, on_delete=models.CASCADE, related_name="sensor_channels"
+    )
+    number = models.PositiveIntegerField()
+    name = models.CharField(max_length=80)
+    unit = models.CharField(max_length=40, blank=True)
+    # Samples per second; both null where the samples carry their own times.
+    rate_numerator = models.PositiveBigIntegerField(null=True, blank=True)
+    rate_denominator = models.PositiveBigIntegerField(null=True, blank=True)
+    samples = models.PositiveBigIntegerField()
+    missing = models.PositiveBigIntegerField(default=0)
+    start_us = models.BigIntegerField()
+    end_us = models.BigIntegerField()
+    minimum = models.FloatField(null=True, blank=True)
+    maximum = models.FloatField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["number"]
+        constraints = [
+            models.UniqueConstraint(fields=["recording", "number"], name="channel_number_unique")
+        ]
+
+
+class QualityRules(Row):
+    """A study's thresholds for a recording's quality; the highest version counts.
+
+    `limits` is {figure: {"at_least": number} | {"at_most": number}}; see waver.recordings.quality.
+    """
+
+    study = models.ForeignKey(Study, on_delete=models.CASCADE, related_name="quality_rules")
+    version = models.PositiveIntegerField()
+    limits = models.JSONField(default=dict)
+    made_by = models.CharField(max_length=150)
+
+    class Meta:
+        ordering = ["version"]
+        constraints = [
+            models.UniqueConstraint(fields=["study", "version"], name="quality_rules_version")
+        ]
+
+
+class Quality(Row):
+    """What was measured of a recording for curators, and how it stands to the study's rules."""
+
+    class Verdict(models.TextChoices):
+        MEETS = "meets", "Meets the study's thresholds"
+        FALLS_SHORT = "falls_short", "Falls short of the study's thresholds"
+        NO_RULES = "no_rules", "The study has no thresholds"
+
+    recording = models.OneToOneField(Recording, on_delete=models.CASCADE, related_name="quality")
+    figures = models.JSONField(default=dict)
+    verdict = models.CharField(max_length=12, choices=Verdict.choices)
+    reasons = models.JSONField(default=list)  # sentences, one for each figure that falls short
+    rules = models.ForeignKey(QualityRules, null=True, blank=True, on_delete=models.PROTECT)
 
 
 class ModelCard(Row):

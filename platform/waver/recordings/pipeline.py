@@ -3,6 +3,8 @@
     normalise -> faces  \\
               -> speech  -> cues -> ready, or a decision is needed
 
+Which stages a recording has depends on its view; a stage on request runs when somebody asks for it.
+
 A handler computes between `begin` and `finish`; both ask consent. Everything that a stage leaves is
 written in the transaction that ends its job, or not at all.
 """
@@ -34,6 +36,9 @@ from waver.recordings.subjects import subject_of
 
 _Kind = Asset.Kind
 _State = Recording.State
+_View = Recording.View
+_CAMERAS = frozenset({_View.WEBCAM, _View.SECOND_CAMERA})
+_VIDEO = _CAMERAS | {_View.DEPTH}
 
 
 @dataclass(frozen=True)
@@ -46,13 +51,19 @@ class StageKind:
     purpose: Purpose
     inputs: tuple[str, ...]
     after: tuple[str, ...] = ()
-    # Without it the recording cannot be used at all.
-    essential: bool = True
+    views: frozenset[str] = _CAMERAS
+    # What is missing when the stage fails, as a sentence; empty where the recording cannot be used
+    # at all without it.
+    missing: str = ""
+    # Whether it is left out until somebody asks for it; it never holds up the recording.
+    on_request: bool = False
 
 
-NORMALISE = StageKind("normalise", 1, jobs.NORMALISE, Purpose.PROCESS, (_Kind.ORIGINAL,))
-FACES = StageKind("faces", 1, jobs.FACES, Purpose.PROCESS, (_Kind.PROXY,), ("normalise",))
-SPEECH = StageKind("speech", 1, jobs.SPEECH, Purpose.PROCESS, (_Kind.AUDIO_16K,), ("normalise",))
+NORMALISE = StageKind(
+    "normalise", 2, jobs.NORMALISE, Purpose.PROCESS, (_Kind.ORIGINAL,), views=_VIDEO
+)
+FACES = StageKind("faces", 2, jobs.FACES, Purpose.PROCESS, (_Kind.PROXY,), ("normalise",))
+SPEECH = StageKind("speech", 2, jobs.SPEECH, Purpose.PROCESS, (_Kind.AUDIO_16K,), ("normalise",))
 CUES = StageKind(
     "cues",
     1,
@@ -60,10 +71,16 @@ CUES = StageKind(
     Purpose.INFER,
     (_Kind.LANDMARKS, _Kind.SPEECH),
     ("faces", "speech"),
-    essential=False,
+    views=frozenset({_View.WEBCAM}),
+    missing="No cue candidates were marked.",
 )
 STAGES = (NORMALISE, FACES, SPEECH, CUES)
 _BY_JOB = {kind.job.name: kind for kind in STAGES}
+
+
+def stages_of(view: str) -> list[StageKind]:
+    """Give the stages that every recording of this view goes through, in their order."""
+    return [kind for kind in STAGES if view in kind.views and not kind.on_request]
 
 
 @dataclass(frozen=True)
@@ -86,11 +103,15 @@ class StageWork:
 
 @dataclass(frozen=True)
 class MadeFile:
-    """A file that a stage made, to be kept as the recording's asset of that kind."""
+    """A file that a stage made, to be kept as the recording's asset of that kind and number.
+
+    A kind of which a stage makes several (`number`) is replaced as a whole.
+    """
 
     kind: str
     path: Path
     media_type: str
+    number: int = 0
 
 
 @dataclass(frozen=True)
@@ -130,7 +151,7 @@ def begin(run: JobRun, *, parameters: Mapping[str, Any] | None = None) -> StageW
     )
     if stage.state == Stage.State.DONE and stage.inputs_sha256 == inputs_sha256:
         with run.commit():
-            _advance(_lock(recording), kind)
+            _advance(_lock(recording), kind, run.job)
         return None
     with transaction.atomic():
         recording = _lock(recording)
@@ -144,7 +165,8 @@ def begin(run: JobRun, *, parameters: Mapping[str, Any] | None = None) -> StageW
             finished_at=None,
             runs=F("runs") + 1,
         )
-        _move(recording, _State.PROCESSING, error="")
+        if not kind.on_request:
+            _move(recording, _State.PROCESSING, error="")
     return StageWork(kind, recording, stage, inputs, inputs_sha256, chosen)
 
 
@@ -154,15 +176,14 @@ def finish(run: JobRun, work: StageWork, outcome: Outcome) -> None:
     Consent is asked again, and holds until the commit. When it is refused, or the job is no longer
     this attempt's, nothing is kept and the error is raised.
     """
-    stored: dict[str, tuple[MadeFile, storage.Stored]] = {}
+    stored: list[tuple[MadeFile, storage.Stored]] = []
     try:
         for made in outcome.files:
-            stored[made.kind] = (made, storage.put(made.path))
+            stored.append((made, storage.put(made.path)))  # noqa: PERF401 - kept when one fails
         with run.commit():
             _require_consent(work.kind, work.recording, hold=True)
             recording = _lock(work.recording)
-            for kind in sorted(stored, key=lambda kind: stored[kind][1].sha256):
-                _keep(recording, work, *stored[kind], tools=outcome.tools)
+            _keep(recording, work, stored, tools=outcome.tools)
             outcome.findings.write(recording)
             Recording.objects.filter(pk=recording.pk).update(**outcome.fields)
             states.move(
@@ -177,9 +198,9 @@ def finish(run: JobRun, work: StageWork, outcome: Outcome) -> None:
                 },
                 finished_at=timezone.now(),
             )
-            _advance(recording, work.kind)
+            _advance(recording, work.kind, run.job)
     finally:
-        for _, put in stored.values():
+        for _, put in stored:
             storage.discard(put)  # only what nothing refers to
 
 
@@ -199,7 +220,8 @@ def ended_badly(job: Job) -> None:
         error=job.error,
         finished_at=timezone.now(),
     )
-    _settle(recording, last=kind is CUES)
+    if not kind.on_request:
+        _settle(recording, job)
 
 
 # Parts
@@ -263,37 +285,44 @@ def _inputs_hash(
 def _keep(
     recording: Recording,
     work: StageWork,
-    made: MadeFile,
-    stored: storage.Stored,
+    stored: Sequence[tuple[MadeFile, storage.Stored]],
     *,
     tools: Mapping[str, str],
 ) -> None:
-    """Make the file the recording's asset of its kind, in place of an older one."""
-    blob = storage.acquire(stored)
-    older = recording.assets.filter(kind=made.kind).select_related("blob").first()
-    if older is not None:
-        replaced = older.blob
-        older.delete()
-        storage.let_go(replaced)
-    Asset.objects.create(
-        recording=recording,
-        kind=made.kind,
-        blob=blob,
-        media_type=made.media_type,
-        made_by={
-            "stage": work.kind.name,
-            "version": work.kind.version,
-            "inputs": sorted(asset.blob.sha256 for asset in work.inputs.values()),
-            "tools": dict(tools),
-            "parameters": dict(work.parameters),
-        },
+    """Make the files the recording's assets of their kinds, in place of all older ones of these."""
+    older = recording.assets.filter(kind__in={made.kind for made, _ in stored})
+    replaced = [asset.blob for asset in older.select_related("blob")]
+    # Blobs are locked in the order of their hashes, by everyone.
+    new = [(made, put) for made, put in sorted(stored, key=lambda pair: pair[1].sha256)]
+    blobs = [storage.acquire(put) for _, put in new]
+    older.delete()
+    for blob in sorted(replaced, key=lambda blob: blob.sha256):
+        storage.let_go(blob)
+    Asset.objects.bulk_create(
+        Asset(
+            recording=recording,
+            kind=made.kind,
+            number=made.number,
+            blob=blob,
+            media_type=made.media_type,
+            made_by={
+                "stage": work.kind.name,
+                "version": work.kind.version,
+                "inputs": sorted(asset.blob.sha256 for asset in work.inputs.values()),
+                "tools": dict(tools),
+                "parameters": dict(work.parameters),
+            },
+        )
+        for (made, _), blob in zip(new, blobs, strict=True)
     )
 
 
-def _advance(recording: Recording, done: StageKind) -> None:
+def _advance(recording: Recording, done: StageKind, job: Job) -> None:
     """Queue the stages for which everything is there now; settle when none is left."""
+    if done.on_request:
+        return
     finished = set(recording.stages.filter(state=Stage.State.DONE).values_list("name", flat=True))
-    for kind in STAGES:
+    for kind in stages_of(recording.view):
         if done.name in kind.after and finished.issuperset(kind.after):
             # What failed before gets another chance; what is done is skipped or done again.
             recording.stages.filter(
@@ -306,37 +335,60 @@ def _advance(recording: Recording, done: StageKind) -> None:
                 key=f"{kind.job.name}:{recording.pk}",
             )
     if recording.state not in (_State.READY, _State.ATTENTION):
-        _settle(recording, last=done is CUES)
+        _settle(recording, job)
 
 
-def _settle(recording: Recording, *, last: bool) -> None:
-    """Let the recording's state and notes follow from its stages, ready only after the last."""
+def _settle(recording: Recording, job: Job) -> None:
+    """Let the recording's state and notes follow from its stages, ready only after the last.
+
+    `job` is the one that ends in this transaction.
+    """
+    wanted = stages_of(recording.view)
     stages = {stage.name: stage for stage in recording.stages.all()}
-    known = [(kind, stages[kind.name]) for kind in STAGES if kind.name in stages]
+    known = [(kind, stages[kind.name]) for kind in wanted if kind.name in stages]
     notes = [note for _, stage in known for note in stage.figures.get("notes", [])]
     decisions = [stage.figures["decide"] for _, stage in known if stage.figures.get("decide")]
-    for wanted, state in (
+    for bad, state in (
         (Stage.State.REFUSED, _State.REFUSED),
         (Stage.State.FAILED, _State.FAILED),
     ):
         for kind, stage in known:
-            if kind.essential and stage.state == wanted:
+            if not kind.missing and stage.state == bad:
                 _move(recording, state, error=stage.error, notes=notes)
                 return
     covered = policy.decide(Purpose.PROCESS, subject_of(recording))
     if not covered:
         _move(recording, _State.REFUSED, error=covered.reason, notes=notes)
         return
-    if not last:
+    if _is_unfinished(recording, wanted, stages, job):
         _move(recording, _State.PROCESSING, notes=notes)
         return
-    for _, stage in known:
+    for kind, stage in known:
         if stage.state in (Stage.State.REFUSED, Stage.State.FAILED):
-            notes.append(f"No cue candidates were marked. {stage.error}")
+            notes.append(f"{kind.missing} {stage.error}")
         if stage.state == Stage.State.FAILED:
             decisions.append(notes[-1])
     state = _State.ATTENTION if decisions else _State.READY
     _move(recording, state, error=" ".join(decisions), notes=notes)
+
+
+def _is_unfinished(
+    recording: Recording, wanted: Sequence[StageKind], stages: Mapping[str, Stage], job: Job
+) -> bool:
+    """Tell whether a stage is still to come: one that never ended, or one queued to run again."""
+    ended = (Stage.State.DONE, Stage.State.FAILED, Stage.State.REFUSED)
+    if any(kind.name not in stages or stages[kind.name].state not in ended for kind in wanted):
+        return True
+    return (
+        Job.objects.filter(
+            subject_kind="recording",
+            subject_id=str(recording.pk),
+            name__in=[kind.job.name for kind in wanted],
+            state__in=[Job.State.QUEUED, Job.State.RUNNING],
+        )
+        .exclude(pk=job.pk)
+        .exists()
+    )
 
 
 def _move(recording: Recording, to: str, **fields: Any) -> None:

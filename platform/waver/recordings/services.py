@@ -15,9 +15,8 @@ from waver.core.errors import BadInput, Conflict, ConsentRefused, Missing
 from waver.core.jobs import enqueue
 from waver.core.models import Job
 from waver.core.subjects import Subject
-from waver.recordings.jobs import NORMALISE
 from waver.recordings.models import Asset, Recording, Stage, Take
-from waver.recordings.pipeline import STAGES
+from waver.recordings.pipeline import stages_of
 from waver.studies.models import Prompt, Study
 
 SUBJECT_KIND = "recording"
@@ -107,7 +106,8 @@ def _make_rows(take: Take, stored: storage.Stored, *, original_name: str, actor:
         made_by={"stage": "receive", "version": 1, "inputs": [], "tools": {}, "parameters": {}},
     )
     Stage.objects.bulk_create(
-        Stage(recording=recording, name=kind.name, version=kind.version) for kind in STAGES
+        Stage(recording=recording, name=kind.name, version=kind.version)
+        for kind in stages_of(recording.view)
     )
     audit.record(
         actor=actor,
@@ -122,11 +122,12 @@ def _make_rows(take: Take, stored: storage.Stored, *, original_name: str, actor:
 
 def prepare(recording: Recording) -> Job:
     """Queue the preparation of a recording; stages that are done and up to date are skipped."""
+    first = stages_of(recording.view)[0].job
     return enqueue(
-        NORMALISE,
+        first,
         subject_kind=SUBJECT_KIND,
         subject_id=recording.pk,
-        key=f"{NORMALISE.name}:{recording.pk}",
+        key=f"{first.name}:{recording.pk}",
     )
 
 
