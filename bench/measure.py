@@ -95,13 +95,19 @@ class InChild:
     wall_seconds: float
 
 
-def in_child(name: str, arguments: dict[str, Any], *, timeout: float = 900.0) -> InChild:
+def in_child(
+    name: str,
+    arguments: dict[str, Any],
+    *,
+    timeout: float = 900.0,
+    environment: dict[str, str] | None = None,
+) -> InChild:
     """Call `name` ("module:function") with JSON-able `arguments` in a new Python process.
 
     Raises RuntimeError with the process's last words when it fails.
     """
     command = [sys.executable, "-m", "bench.child", name, json.dumps(arguments)]
-    finished = watched(command, timeout=timeout)
+    finished = watched(command, timeout=timeout, environment=environment)
     if finished.status != 0:
         raise RuntimeError(f"{name} failed: {finished.stderr[-2000:]}")
     answer = json.loads(finished.stdout.splitlines()[-1])
