@@ -83,12 +83,12 @@ def check_playable(proxy: Proxy) -> None:
 
 
 def test_late_sound_is_placed_late(shared_media: Path, tmp_path: Path) -> None:
-    """The phone's sound begins 2.42 s after its picture: the speech must not move forward."""
+    """The phone's sound begins 2.43 s after its picture: the speech must not move forward."""
     proxy = normalise(shared_media / "phone_vfr_hevc.mov", tmp_path / "out", frame_us=frame_us)
     outline = peaks(proxy.audio_16k, buckets_per_second=10)
     assert max(outline[:23]) < 0.01
     assert max(outline[26:]) > 0.1
-    assert any("begins 2.42 s after" in sentence for sentence in proxy.notes)
+    assert any("begins 2.43 s after" in sentence for sentence in proxy.notes)
 
 
 def test_rotation_is_applied(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 from workers.media import timing
 from workers.media.probe import Probe
 from workers.media.runner import Limits
+from workers.media.sound_clock import SoundClock
 
 #: Names of the outputs, by the field of `Proxy` that holds them.
 NAMES = {
@@ -18,13 +19,20 @@ NAMES = {
     "audio_16k": "audio_16k.wav",
 }
 FRAME_LOG = "source_frames.txt"
+# Time stamps that scatter less are not followed: each correction bends the pitch a little.
+_FOLLOWED_WITHIN_SECONDS = 0.002
+_MOST_STEP_SECONDS = 0.1
+#: Sound that was stored without loss and may hold more than 16 bits a sample.
+_DEEP = ("pcm_s24", "pcm_s32", "pcm_f", "pcm_u24", "pcm_u32", "flac", "alac")
 
 
-def conversion(alone: Path, work: Path, found: Probe, rate: Fraction) -> Any:
+def conversion(
+    alone: Path, work: Path, found: Probe, rate: Fraction, clock: SoundClock | None
+) -> Any:
     """Describe the whole conversion as one ffmpeg-python graph, to be run by `runner.run`.
 
-    `alone` comes from `runner.isolated`; the outputs go into `work` under NAMES and FRAMEFRAME_LOG;
-    `rate` is the proxy's, in frames per second.
+    `alone` comes from `runner.isolated`; the outputs go into `work` under NAMES and FRAME_LOG;
+    `rate` is the proxy's, in frames per second; `clock` is the sound's, None where there is none.
     """
     import ffmpeg  # noqa: TID251 - this is the one place that composes commands
 
@@ -38,7 +46,7 @@ def conversion(alone: Path, work: Path, found: Probe, rate: Fraction) -> Any:
         .filter("setsar", "1")
         .filter("format", "yuv420p")
     )
-    native, for_proxy, for_speech = _sounds(recording, found, rate)
+    native, for_proxy, for_speech = _sounds(recording, found, rate, clock)
     outputs = [
         ffmpeg.output(video, for_proxy, str(work / NAMES["video"]), **_proxy_options(rate)),
         ffmpeg.output(for_speech, str(work / NAMES["audio_16k"]), acodec="pcm_s16le"),
@@ -57,36 +65,77 @@ def conversion(alone: Path, work: Path, found: Probe, rate: Fraction) -> Any:
                 native,
                 str(work / NAMES["audio_native"]),
                 acodec="flac",
-                sample_fmt="s16",
                 map_metadata=-1,
+                **_depth(found),
             )
         )
     return ffmpeg.merge_outputs(*outputs)
 
 
-def _sounds(recording: Any, found: Probe, rate: Fraction) -> tuple[Any | None, Any, Any]:
-    """Return the native, the proxy's and the 16 kHz sound, all from 0 to the last frame's end."""
+def _sounds(
+    recording: Any, found: Probe, rate: Fraction, clock: SoundClock | None
+) -> tuple[Any | None, Any, Any]:
+    """Return the native, the proxy's and the 16 kHz sound, all from 0 to the last frame's end.
+
+    The native one keeps every sample as it was recorded: it is only moved to its place, and gaps in
+    it are filled. The others follow the time stamps, where the sound's clock drifts from them.
+    """
     import ffmpeg  # noqa: TID251 - this is the one place that composes commands
 
     count = max(1, timing.rescale(found.duration_us, rate / 1_000_000))
-    end = f"{float(count / rate):.6f}"
-    if found.audio is None:
+    end = float(count / rate)
+    if found.audio is None or clock is None:
         silence = ffmpeg.input("anullsrc=r=48000:cl=mono", format="lavfi")
-        copies = silence.filter("atrim", end=end).filter_multi_output("asplit")
+        copies = silence.filter("atrim", end=f"{end:.6f}").filter_multi_output("asplit")
         return None, copies[0], _for_speech(copies[1])
     zero = found.video.first_pts * found.video.time_base
-    on_clock = (
-        recording[str(found.audio.index)]
-        .filter("ebur128", framelog="verbose")
-        .filter("asetpts", f"PTS-({zero.numerator}/{zero.denominator})/TB")
-        # gaps become silence; sound before the first frame goes, a late start is padded
-        .filter("aresample", **{"async": 1, "first_pts": 0})
+    heard = recording[str(found.audio.index)].filter("ebur128", framelog="verbose")
+    shift = f"({zero.numerator}/{zero.denominator})/TB"
+    # the two are laid out apart, lest the proxy's two channels become the native sound's as well
+    halves = heard.filter_multi_output("asplit")
+    # in the microphone's own seconds there is no drift: nothing is stretched, only gaps are filled
+    own = f"STARTPTS-{shift}+(PTS-STARTPTS)/{clock.stretch:.9f}"
+    native = _laid_out(halves[0], own, clock, end / clock.stretch)
+    follow = clock.must_be_followed
+    followed = _laid_out(halves[1], f"PTS-{shift}", clock, end, follow=follow)
+    copies = followed.filter_multi_output("asplit")
+    return native, _for_proxy(copies[0]), _for_speech(copies[1])
+
+
+def _laid_out(
+    heard: Any, times: str, clock: SoundClock, end: float, *, follow: bool = False
+) -> Any:
+    """Give the sound its times, from 0 to `end` seconds.
+
+    Gaps become silence, overlaps are cut out; sound before the first frame goes, a late start is
+    padded. With `follow`, the sound is stretched to its time stamps wherever they lead or lag by
+    more than they scatter; 2 % is the most, for a moment.
+    """
+    scatter = max(_FOLLOWED_WITHIN_SECONDS, 1.5 * clock.jitter_us / 1e6)
+    step = _MOST_STEP_SECONDS
+    if clock.smallest_step_us is not None:
+        step = min(step, 0.6 * clock.smallest_step_us / 1e6)
+    step = max(step, 2 * scatter)
+    options = {"async": 1, "first_pts": 0, "min_hard_comp": f"{step:.6f}"}
+    if follow:
+        options |= {"async": round(0.02 * clock.sample_rate), "min_comp": f"{scatter:.6f}"}
+    return (
+        heard.filter("asetpts", times)
+        .filter("aresample", **options)
         .filter("apad")
-        .filter("atrim", start=0, end=end)
+        .filter("atrim", start=0, end=f"{end:.6f}")
     )
-    copies = on_clock.filter_multi_output("asplit", 3)
-    for_proxy = copies[1].filter("aformat", channel_layouts="mono|stereo")
-    return copies[0], for_proxy, _for_speech(copies[2])
+
+
+def _for_proxy(stream: Any) -> Any:
+    return stream.filter("aformat", channel_layouts="mono|stereo")
+
+
+def _depth(found: Probe) -> dict[str, Any]:
+    """Keep 24 bits of sound that may have them; lossy codecs hold no more than 16 bits' worth."""
+    if found.audio is not None and found.audio.codec.startswith(_DEEP):
+        return {"sample_fmt": "s32", "bits_per_raw_sample": 24}
+    return {"sample_fmt": "s16"}
 
 
 def _for_speech(stream: Any) -> Any:

@@ -1,8 +1,8 @@
 """Turn a recording into its proxy: constant rate, start time 0, one clock, and the map back.
 
-One run of ffmpeg decodes the recording once and writes the proxy, the native sound, the 16 kHz
-sound and a log of every source frame's time. Nothing here holds a picture: memory does not grow
-with the length of the recording.
+One run of ffmpeg listens to the sound's clock; a second one decodes the recording and writes the
+proxy, the native sound, the 16 kHz sound and a log of every source frame's time. Nothing here holds
+a picture: memory does not grow with the length of the recording.
 """
 
 from __future__ import annotations
@@ -16,11 +16,12 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from workers.media import runner, sound, timing
+from workers.media import runner, sound_clock, timing
 from workers.media.errors import MediaToolError, RefusedRecordingError
 from workers.media.graph import FRAME_LOG, NAMES, conversion
 from workers.media.probe import Probe, opened, probe
 from workers.media.runner import Limits
+from workers.media.soundtrack import sound_figures, sound_notes
 
 #: Start of frame n at a rate, in microseconds: `waver.core.clock.frame_us` or one like it.
 FrameTime = Callable[[int, Fraction], int]
@@ -63,11 +64,12 @@ def normalise(
     """Make the proxy of `source` in `out_dir`, whole or not at all.
 
     1. Probe the file (forced format) and choose the nearest standard rate.
-    2. One guarded ffmpeg run: rotation applied, even size, constant rate, H.264 without B-frames
+    2. Listen: decode the sound once and tell its offset, gaps and drift (`sound_clock`).
+    3. One guarded ffmpeg run: rotation applied, even size, constant rate, H.264 without B-frames
        and a key frame at least every second, AAC (silence where there is no sound), both sounds
        beginning at the first presented frame and ending with the last; metadata removed.
-    3. Count the proxy's frames and compare with what the source's time stamps predict.
-    4. Write the frame map, measure the sound, move everything into place.
+    4. Count the proxy's frames and compare with what the source's time stamps predict.
+    5. Write the frame map, measure the sound, move everything into place.
 
     `frame_us(n, rate)` is the project's clock; `name` is what messages call the file. Raises
     RefusedRecordingError where the recording is at fault, MediaToolError where ffmpeg or a count
@@ -81,8 +83,9 @@ def normalise(
     work = Path(tempfile.mkdtemp(prefix=".proxy-", dir=out_dir.resolve()))
     try:
         with runner.isolated(source, work_dir=work) as alone:
+            clock = sound_clock.listen(alone, work, found, limits=limits, cancelled=cancelled)
             finished = runner.run(
-                conversion(alone, work, found, rate),
+                conversion(alone, work, found, rate, clock),
                 limits=limits,
                 expected_seconds=found.duration_us / 1e6,
                 on_progress=on_progress,
@@ -95,7 +98,8 @@ def normalise(
         timing.write_frame_map(work / NAMES["frame_map"], frame_map, rate=rate, frame_us=frame_us)
         proxy_us = [frame_us(n, rate) for n in range(written.count)]
         figures = _figures(found, frames, frame_map, proxy_us, rate)
-        figures |= _sound_figures(work / NAMES["audio_16k"], finished.stderr_tail, found)
+        native = work / NAMES["audio_native"] if clock is not None else None
+        figures |= sound_figures(native, finished.stderr_tail, found, clock)
         figures["conversion_seconds"] = round(finished.seconds, 3)
         return Proxy(
             **_move_into_place(work, out_dir),
@@ -104,9 +108,12 @@ def normalise(
             width=written.width,
             height=written.height,
             duration_us=frame_us(written.count, rate),
-            had_audio=found.audio is not None,
+            had_audio=clock is not None,
             figures=figures,
-            notes=tuple(_notes(shown, found, figures, rate)),
+            notes=(
+                *_notes(shown, found, figures, rate),
+                *sound_notes(shown, found, figures, clock, unreadable=found.audio is not None),
+            ),
             tools={"ffmpeg": finished.version, "pyav": _pyav_version()},
         )
     finally:
@@ -188,33 +195,6 @@ def _figures(
     }
 
 
-def _sound_figures(
-    wav: Path, stderr_tail: str, found: Probe
-) -> dict[str, float | int | str | bool]:
-    if found.audio is None:
-        return {"has_sound": False}
-    levels = sound.measure_levels(wav)
-    loudness = sound.read_loudness(stderr_tail)
-    figures: dict[str, float | int | str | bool] = {
-        "has_sound": True,
-        "audio_codec": found.audio.codec,
-        "audio_sample_rate": found.audio.sample_rate,
-        "audio_channels": found.audio.channels,
-        "audio_duration_us": found.audio.duration_us,
-        "audio_starts_us": found.audio.first_us - found.video.first_pts_us,
-        "digital_silence": levels.digital_silence,
-        "clipped_share": round(levels.clipped_share, 6),
-        "loudness_lufs": loudness.integrated_lufs,
-        "loudness_range_lu": loudness.range_lu,
-    }
-    if not levels.digital_silence:  # minus infinity is no figure that JSON can hold
-        figures |= {
-            "peak_dbfs": round(levels.peak_dbfs, 2),
-            "rms_dbfs": round(levels.rms_dbfs, 2),
-        }
-    return figures
-
-
 def _notes(
     shown: str, found: Probe, figures: dict[str, float | int | str | bool], rate: Fraction
 ) -> list[str]:
@@ -231,30 +211,6 @@ def _notes(
             f"{figures['undecodable_frames']} of the {found.video.frame_count} pictures of {shown} "
             "could not be decoded. Look at the proxy before you use it."
         )
-    if found.audio is None:
-        notes.append(
-            f"{shown} has no sound track. A silent one was added to its proxy; speech and pauses "
-            "cannot be found in it."
-        )
-    elif figures["digital_silence"]:
-        notes.append(
-            f"The sound track of {shown} is completely silent: every sample is zero. The "
-            "microphone was muted or not chosen; speech and pauses cannot be found in it."
-        )
-    elif float(figures["loudness_lufs"]) < -50:
-        notes.append(
-            f"{shown} is very quiet ({figures['loudness_lufs']} LUFS). Listen to it before you "
-            "trust the speech and pauses found in it."
-        )
-    if found.audio is not None:
-        late = int(figures["audio_starts_us"])
-        missing = found.duration_us - found.audio.duration_us
-        if late > 500_000 or missing > 500_000:
-            notes.append(
-                f"The sound of {shown} covers {found.audio.duration_us / 1e6:.2f} s of its "
-                f"{found.duration_us / 1e6:.2f} s of picture and begins {late / 1e6:.2f} s after "
-                "it. The rest was filled with silence."
-            )
     return notes
 
 

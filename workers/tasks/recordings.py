@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 _Kind = Asset.Kind
 _PARQUET, _JSON, _WAV = "application/vnd.apache.parquet", "application/json", "audio/wav"
+_FLAC = "audio/flac"
 _BUCKETS = 20  # of the waveform, per second
 CROP_SIZE = 256
 # Faces are looked for in every frame.
@@ -73,7 +74,7 @@ def _proxy_outcome(proxy: Proxy, folder: Path) -> Outcome:
         MadeFile(_Kind.WAVEFORM, waveform, _JSON),
     ]
     if proxy.audio_native is not None:
-        files.append(MadeFile(_Kind.AUDIO_NATIVE, proxy.audio_native, _WAV))
+        files.append(MadeFile(_Kind.AUDIO_NATIVE, proxy.audio_native, _FLAC))
     return Outcome(
         files=files,
         fields={
