@@ -7,7 +7,7 @@ it was given. One thread and no spinning: the platform runs one process per core
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -269,7 +269,7 @@ def overlaps(box: Floats, others: Floats) -> Floats:
     return np.asarray(np.where(union > 0, both / np.where(union > 0, union, 1), 0))
 
 
-def overlap(a: Floats, b: Floats) -> float:
+def overlap(a: Floats | Sequence[float], b: Floats | Sequence[float]) -> float:
     """Shared area of two boxes (left, top, right, bottom) over the area of their union, 0..1."""
     shared = max(0.0, min(a[2], b[2]) - max(a[0], b[0])) * max(
         0.0, min(a[3], b[3]) - max(a[1], b[1])

@@ -22,7 +22,7 @@ from workers.faces.cutting import Cut, Cutter
 from workers.faces.detectors import Detector
 from workers.faces.errors import FaceError
 from workers.faces.following import Follower, Held
-from workers.faces.tracks import Sightings, choose_participant, max_gap_frames, reach
+from workers.faces.tracks import Sightings, choose_participant, max_gap_frames
 from workers.faces.video import VideoShape, check_count, frames, measure
 
 # So many frames are settled together: the work per frame falls, the memory for frames grows.
@@ -118,7 +118,7 @@ def extract_faces(
     workplace = Path(tempfile.mkdtemp(dir=out_dir, prefix=".faces-"))
     try:
         with Cutter(workplace, shape=shape, rate=rate, crop_size=crop_size) as cutter:
-            _read(proxy, shape, follower, cutter, rate, lambda share: report(READING * share))
+            _read(proxy, shape, follower, cutter, lambda share: report(READING * share))
             tracks = follower.tracker.everybody()
             chosen = _choose(tracks, cutter, shape, participant)
             cut = cutter.finish(chosen.track_id if chosen else None, frame_us=frame_us)
@@ -161,17 +161,16 @@ def _read(
     shape: VideoShape,
     follower: Follower,
     cutter: Cutter,
-    rate: Fraction,
     report: Progress,
 ) -> None:
     """Decode, follow and cut, holding only the frames that are not settled."""
-    ahead, decoded = reach(rate), 0
+    decoded = 0
     held: deque[Held] = deque()
     for number, frame in frames(proxy):
         decoded += 1
         held.append(Held(number, frame))
         follower.take(held[-1])
-        while len(held) >= BLOCK and held[BLOCK - 1].number + ahead <= follower.settled:
+        while len(held) >= BLOCK and held[BLOCK - 1].number <= follower.final():
             cutter.take([held.popleft() for _ in range(BLOCK)], follower.tracker)
             report(decoded / shape.frame_count)
     check_count(proxy, shape, decoded)

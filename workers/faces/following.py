@@ -16,13 +16,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from workers.faces.detectors import Detections, Detector, overlap
-from workers.faces.tracks import START_SCORE, Tracker
+from workers.faces.tracks import (
+    MIN_SIGHTINGS,
+    START_SCORE,
+    Sightings,
+    Tracker,
+    max_gap_frames,
+    reach,
+    window_frames,
+)
 from workers.faces.video import Converter, Planes, VideoShape
 
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame
 
-Floats = NDArray[np.float32]
+Box = list[float]
+Points = list[list[float]]
 
 # Between two looks, boxes that overlap less than this have moved too far to interpolate.
 STEADY_OVERLAP = 0.6
@@ -58,12 +67,29 @@ class Look:
     number: int
     found: Detections
 
+    # As lists: comparing a few faces with numpy takes ten times as long.
+    @cached_property
+    def boxes(self) -> list[Box]:
+        """The faces' boxes."""
+        return self.found.boxes.tolist()  # type: ignore[no-any-return]
+
+    @cached_property
+    def points(self) -> list[Points]:
+        """The faces' landmarks."""
+        return self.found.landmarks.tolist()  # type: ignore[no-any-return]
+
+    @cached_property
+    def beginners(self) -> list[Box]:
+        """The boxes of faces that are sure enough to begin a track."""
+        sure = (self.found.scores >= START_SCORE).tolist()
+        return [box for box, is_sure in zip(self.boxes, sure, strict=True) if is_sure]
+
 
 class Follower:
     """Takes the decoded frames one by one and follows the faces in them.
 
-    settled: up to this frame, it is known where the faces are. looks: how many frames were looked
-    at.
+    settled: up to this frame, it is known which faces were seen. looks: how many frames were
+    looked at.
     """
 
     def __init__(
@@ -72,6 +98,7 @@ class Follower:
         self.tracker = Tracker(rate=rate)
         self.settled = -1
         self.looks = 0
+        self._rate = rate
         self._detector, self._last = detector, shape.frame_count - 1
         self._every = min(every, max(1, int(rate * MAX_LOOK_SECONDS)))
         self._size = detector.working_size(shape.width, shape.height)
@@ -98,6 +125,22 @@ class Follower:
         self._waiting.clear()
         self.settled = held.number
 
+    def final(self) -> int:
+        """Up to this frame, nothing that is still to be seen changes where the faces are.
+
+        What `tracks.complete` makes of a frame depends on later sightings: as far as a smoothing
+        window reaches in a track that goes on, and up to `reach` where a gap may yet be closed.
+        """
+        longest = self.settled - reach(self._rate)
+        return max(longest, min([self.settled, *map(self._final_of, self.tracker.active)]))
+
+    def _final_of(self, track: Sightings) -> int:
+        if self.settled > track.frames[-1] + max_gap_frames(self._rate):
+            return self.settled
+        if len(track.frames) < MIN_SIGHTINGS:
+            return track.frames[0] - 1
+        return track.frames[-1] - window_frames(self._rate) + 1
+
     def _look(self, held: Held) -> Look:
         found = self._detector.detect(self._converter.picture(held.frame, self._size))
         return Look(held.number, found.scaled(*self._to_proxy))
@@ -118,38 +161,43 @@ def differ(older: Look | None, before: Look, after: Look) -> bool:
 
     Only faces that could begin a track count; weaker ones merely continue one.
     """
-    return _lost(before.found, after.found) or _swerved(older, before, after)
+    return _lost(before, after) or _lost(after, before) or _swerved(older, before, after)
 
 
-def _lost(before: Detections, after: Detections) -> bool:
-    """Whether a face of either has no like in the other."""
-    return any(
-        _like(box, other) is None
-        for one, other in ((before, after), (after, before))
-        for box in one.boxes[one.scores >= START_SCORE]
-    )
+def _lost(one: Look, other: Look) -> bool:
+    """Whether a face of one has no like in the other."""
+    return any(_like(box, other) is None for box in one.beginners)
 
 
 def _swerved(older: Look | None, before: Look, after: Look) -> bool:
     """Whether a face that goes on left the path of its motion."""
-    for box, marks in zip(after.found.boxes, after.found.landmarks, strict=True):
-        now = _like(box, before.found)
+    for box, marks in zip(after.boxes, after.points, strict=True):
+        now = _like(box, before)
         if now is None:
             continue
-        expected = before.found.landmarks[now]
-        then = _like(before.found.boxes[now], older.found) if older is not None else None
+        expected = before.points[now]
+        then = _like(before.boxes[now], older) if older is not None else None
         if older is not None and then is not None:
-            step = expected - older.found.landmarks[then]
             ahead = (after.number - before.number) / (before.number - older.number)
-            expected = expected + step * ahead
-        size = max(abs(marks[1] - marks[0]).max(), abs(marks[3] - marks[0]).max())
-        if abs(marks - expected).max() > STEADY_MOTION * size:
+            expected = [
+                [x + ahead * (x - x_then), y + ahead * (y - y_then)]
+                for (x, y), (x_then, y_then) in zip(expected, older.points[then], strict=True)
+            ]
+        size = max(_furthest(marks[1:2], marks[:1]), _furthest(marks[3:4], marks[:1]))
+        if _furthest(marks, expected) > STEADY_MOTION * size:
             return True
     return False
 
 
-def _like(box: Floats, found: Detections) -> int | None:
+def _furthest(ones: Points, others: Points) -> float:
+    """How far the two furthest of some pairs of points are apart, along the axis that has most."""
+    return max(
+        max(abs(x - to_x), abs(y - to_y)) for (x, y), (to_x, to_y) in zip(ones, others, strict=True)
+    )
+
+
+def _like(box: Box, look: Look) -> int | None:
     """The face that overlaps a box most, if it does so enough."""
-    overlaps = [overlap(box, other) for other in found.boxes]
+    overlaps = [overlap(box, other) for other in look.boxes]
     best = max(range(len(overlaps)), key=overlaps.__getitem__, default=None)
     return best if best is not None and overlaps[best] >= STEADY_OVERLAP else None
