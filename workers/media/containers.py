@@ -6,6 +6,7 @@ files. So the container is read from the bytes, and the reader is then forced to
 
 from __future__ import annotations
 
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Literal
@@ -24,6 +25,8 @@ PROTOCOL_WHITELIST = "file"
 _MP4_FIRST_BOXES = {b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot", b"styp"}
 _EBML_MAGIC = b"\x1a\x45\xdf\xa3"
 _SEGMENT_ID = 0x18538067
+#: Four hours in pieces of one picture each, at 60 per second, are fewer.
+_MOST_BOXES = 2_000_000
 #: Before the Segment stand the EBML header and perhaps a Void or two; millions are an attack.
 _MOST_ELEMENTS = 1000
 
@@ -40,6 +43,20 @@ class Extent:
     def is_cut_off(self) -> bool:
         """Whether the file ends before the end that it declares."""
         return self.declared_bytes is not None and self.actual_bytes < self.declared_bytes
+
+
+def require_plain_file(path: Path, *, name: str | None = None) -> None:
+    """Raise RefusedRecordingError for a link, a folder, a pipe or a device; nothing is opened.
+
+    A link leads to another's file, and reading from a pipe may never end.
+    """
+    mode = path.lstat().st_mode
+    if not stat.S_ISREG(mode):
+        kinds = {stat.S_IFLNK: "a link to another file", stat.S_IFDIR: "a folder"}
+        kind = kinds.get(stat.S_IFMT(mode), "a device or a pipe")
+        raise RefusedRecordingError(
+            f"{name or path.name} is {kind}, not a recording. Supply the file itself."
+        )
 
 
 def recognise(path: Path, *, name: str | None = None) -> Container:
@@ -72,12 +89,15 @@ def recognise(path: Path, *, name: str | None = None) -> Container:
     )
 
 
-def extent(path: Path, container: Container) -> Extent:
-    """Measure how many bytes the container says it has, reading its headers only."""
+def extent(path: Path, container: Container, *, name: str | None = None) -> Extent:
+    """Measure how many bytes the container says it has, reading its headers only.
+
+    Raises RefusedRecordingError for a file of more parts than any camera or editor writes.
+    """
     size = path.stat().st_size
     with path.open("rb") as stream:
         if container == "mp4":
-            return _mp4_extent(stream, size)
+            return _mp4_extent(stream, size, name or path.name)
         if container == "webm":
             return _matroska_extent(stream, size)
         return _riff_extent(stream, size)
@@ -88,10 +108,17 @@ def _looks_like_text(head: bytes) -> bool:
     return b"\x00" not in head and printable >= 0.95 * len(head)
 
 
-def _mp4_extent(stream: BinaryIO, size: int) -> Extent:
+def _mp4_extent(stream: BinaryIO, size: int, shown: str) -> Extent:
     """Walk the top-level boxes (ISO/IEC 14496-12, 4.2): 32-bit size, type, optional 64-bit size."""
-    position, has_index = 0, False
+    position = boxes = 0
+    has_index = False
     while position + 8 <= size:
+        boxes += 1
+        if boxes > _MOST_BOXES:
+            raise RefusedRecordingError(
+                f"{shown} consists of more than {_MOST_BOXES} parts, which no camera writes. "
+                "Convert it to an ordinary MP4 and supply that."
+            )
         stream.seek(position)
         header = stream.read(16)
         length = int.from_bytes(header[:4], "big")

@@ -1,287 +1,109 @@
-"""What an uploaded file holds, read by PyAV with a forced format; or why it cannot be used."""
+"""What an uploaded file holds, or why it cannot be used.
+
+Here only its headers are read. Whatever decodes it could be crashed, filled or stalled by a file
+made to harm; so that is done in a process of its own (`inspection`), with limits on processor time
+and memory, without a network, and with no other recording in reach.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+import signal
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from workers.media import containers
+from workers.media import containers, process
 from workers.media.containers import Container
-from workers.media.errors import RefusedRecordingError
-from workers.media.runner import Limits
+from workers.media.description import AudioStream, Probe, VideoStream, from_json
+from workers.media.errors import MediaCancelledError, MediaToolError, RefusedRecordingError
+from workers.media.limits import Limits
 
 if TYPE_CHECKING:
     from av.container import InputContainer
-    from av.video.stream import VideoStream as AvVideoStream
 
-_MICROSECOND = Fraction(1, 1_000_000)
+__all__ = ["AudioStream", "Probe", "VideoStream", "opened", "probe"]
 
-
-@dataclass(frozen=True, slots=True)
-class VideoStream:
-    """The video stream that will be used.
-
-    `width` and `height` are as stored, before `rotation` (degrees, counter-clockwise) is applied;
-    `frame_count` is counted, not taken from the header; `first_pts` is the file's own time of the
-    first presented frame in ticks of `time_base` (it may be negative); `mean_rate` is frames per
-    second over the whole stream; `variable` says that the gaps between frames differ by more than
-    their rounding.
-    """
-
-    index: int
-    codec: str
-    width: int
-    height: int
-    rotation: int
-    frame_count: int
-    first_pts: int
-    first_pts_us: int
-    mean_rate: Fraction
-    variable: bool
-    time_base: Fraction
+#: The process may wait for a slow disk this many times as long as it may compute.
+_WALL_PER_CPU = 10
+_KILLED = -signal.SIGKILL
 
 
-@dataclass(frozen=True, slots=True)
-class AudioStream:
-    """The sound that will be used; its start (file's own time) and length measured from packets."""
-
-    index: int
-    codec: str
-    sample_rate: int
-    channels: int
-    first_us: int
-    duration_us: int
-
-
-@dataclass(frozen=True, slots=True)
-class Probe:
-    """An accepted recording. `duration_us` runs from the first frame to the end of the last."""
-
-    container: Container
-    size_bytes: int
-    duration_us: int
-    video: VideoStream
-    audio: AudioStream | None
-
-
-@dataclass(slots=True)
-class _Tally:
-    """Times of one stream's packets, kept as figures, never as packets."""
-
-    count: int = 0
-    first: int | None = None
-    end: int = 0
-    last: int = 0
-    hidden: int = 0
-    times: list[int] | None = None
-
-    def add(self, pts: int, duration: int) -> None:
-        self.count += 1
-        self.first = pts if self.first is None else min(self.first, pts)
-        self.last = max(self.last, pts) if self.count > 1 else pts
-        self.end = max(self.end, pts + duration) if self.count > 1 else pts + duration
-        if self.times is not None:
-            self.times.append(pts)
-
-
-def probe(path: Path, *, limits: Limits | None = None, name: str | None = None) -> Probe:
+def probe(
+    path: Path,
+    *,
+    limits: Limits | None = None,
+    name: str | None = None,
+    cancelled: Callable[[], bool] | None = None,
+) -> Probe:
     """Return what `path` holds. `name` is what messages call it (its own name by default).
 
-    Raises RefusedRecordingError with a sentence for: an empty file, a file that is no video, one
-    that is cut off, one without a picture, one with nothing decodable, and one that is larger in
-    pixels or longer in time than `limits` allow.
+    Raises RefusedRecordingError with a sentence for: what is no plain file, an empty file, a file
+    that is no video, one that is cut off, one without a picture, one with nothing decodable, one
+    that is larger in pixels or longer in time than `limits` allow, and one that crashes the reader
+    or needs more processor time or memory than `limits` give it. Raises MediaToolError where the
+    reader does not start or waits too long for the disk, MediaCancelledError where `cancelled()`
+    turns true.
     """
-    shown = name or path.name
-    limits = limits or Limits()
-    container = containers.recognise(path, name=shown)
-    extent = containers.extent(path, container)
-    if extent.is_cut_off or (container == "mp4" and not extent.has_index):
-        raise RefusedRecordingError(_cut_off_sentence(shown, extent))
-    with opened(path, container=container, limits=limits, name=shown) as source:
-        video = _choose_video(source, shown)
-        _refuse_absurd_size(video, limits, shown)
-        first_pts, rotation = _first_picture(source, video, shown)
-    with opened(path, container=container, limits=limits, name=shown) as source:
-        video = _choose_video(source, shown)
-        audio = next(iter(source.streams.audio), None)
-        pictures, sounds = _count(source, video, audio, shown)
-        if first_pts is not None:
-            pictures.first = first_pts
-        described = _describe_video(video, pictures, rotation, shown)
-        _refuse_missing_frames(video, pictures, shown)
-        duration_us = _to_us(pictures.end - (pictures.first or 0), described.time_base)
-        _refuse_absurd_duration(duration_us, limits, shown)
-        return Probe(
-            container=container,
-            size_bytes=extent.actual_bytes,
-            duration_us=duration_us,
-            video=described,
-            audio=_describe_audio(audio, sounds),
-        )
+    shown, limits = name or path.name, limits or Limits()
+    container = _container(path, shown)
+    said: deque[str] = deque(maxlen=1)
+    complaints: deque[str] = deque(maxlen=20)
+    began = time.monotonic()
+    with process.started(_command(path.absolute(), container, shown, limits)) as reader:
+        try:
+            returned = process.follow(
+                reader,
+                deadline=began + _WALL_PER_CPU * limits.probe_seconds,
+                on_stdout=said.append,
+                on_stderr=complaints.append,
+                cancelled=cancelled,
+            )
+        except process.TooLong:
+            raise MediaToolError(
+                f"{shown} could not be read within {_WALL_PER_CPU * limits.probe_seconds} s: the "
+                "disk or the machine is too busy. Try again later."
+            ) from None
+        except process.Cancelled:
+            raise MediaCancelledError(
+                f"Reading {shown} was stopped: its job was cancelled."
+            ) from None
+    if returned != 0 or not said:
+        raise _failure(returned, complaints, shown, limits)
+    answer = json.loads(said[0])
+    if "refused" in answer:
+        raise RefusedRecordingError(answer["refused"])
+    return from_json(answer["found"])
 
 
 @contextmanager
 def opened(
     path: Path, *, container: Container, limits: Limits, name: str | None = None
 ) -> Iterator[InputContainer]:
-    """Open `path` with PyAV, forced to `container`, forbidden to open anything else.
+    """Open one of our own files in this process, forced to `container`; never an original.
 
     Every PyAV call inside the block that fails becomes a RefusedRecordingError.
     """
-    import av
+    from workers.media import inspection
 
-    shown = name or path.name
-    options = {
-        "protocol_whitelist": containers.PROTOCOL_WHITELIST,
-        "format_whitelist": containers.FORMAT_WHITELIST,
-        "max_pixels": str(limits.max_pixels),
-    }
-    try:
-        with av.open(
-            f"file:{path.resolve()}", format=containers.DEMUXERS[container], options=options
-        ) as source:
-            yield source
-    except av.FFmpegError as error:
-        raise RefusedRecordingError(
-            f"{shown} is damaged: it cannot be read as {container.upper()} "
-            f"({_plain(error)}). Copy it again from the device that recorded it."
-        ) from error
+    with inspection.opened(
+        path, container=container, max_pixels=limits.max_pixels, name=name
+    ) as source:
+        yield source
 
 
-def _choose_video(source: InputContainer, shown: str) -> AvVideoStream:
-    from av.stream import Disposition
-
-    for stream in source.streams.video:
-        if not stream.disposition & Disposition.attached_pic:  # a cover picture is no recording
-            return stream
-    raise RefusedRecordingError(
-        f"{shown} has no video stream, only sound or nothing at all. Supply the recording that "
-        "shows the participant."
-    )
-
-
-def _refuse_absurd_size(video: AvVideoStream, limits: Limits, shown: str) -> None:
-    width, height = video.codec_context.width, video.codec_context.height
-    if width <= 0 or height <= 0:
-        raise RefusedRecordingError(
-            f"{shown} is damaged: its picture has no size. Copy it again from the device that "
-            "recorded it."
-        )
-    if width * height > limits.max_pixels:
-        raise RefusedRecordingError(
-            f"{shown} has pictures of {width} × {height} pixels, over the limit of "
-            f"{limits.max_pixels} pixels. Scale the recording down, to 1920 × 1080 for example."
-        )
-    if width < 16 or height < 16:
-        raise RefusedRecordingError(
-            f"{shown} has pictures of only {width} × {height} pixels: no face can be seen in them. "
-            "Supply the original recording."
-        )
-
-
-def _first_picture(
-    source: InputContainer, video: AvVideoStream, shown: str
-) -> tuple[int | None, int]:
-    """Decode the first picture and return its time in ticks and its rotation in degrees.
-
-    It is proof that the stream decodes; and a stream may start with packets that do not.
-    """
-    for frame in source.decode(video):
-        return frame.pts, int(frame.rotation) % 360
-    raise RefusedRecordingError(
-        f"{shown} holds no picture that can be decoded. Copy it again from the device that "
-        "recorded it."
-    )
-
-
-def _count(
-    source: InputContainer, video: AvVideoStream, audio: Any | None, shown: str
-) -> tuple[_Tally, _Tally]:
-    """Read every packet once (nothing is decoded) and note the times of both streams."""
-    pictures, sounds = _Tally(times=[]), _Tally()
-    chosen = [video] if audio is None else [video, audio]
-    for packet in source.demux(chosen):
-        time = packet.pts if packet.pts is not None else packet.dts
-        tally = pictures if packet.stream_index == video.index else sounds
-        if packet.is_discard:
-            tally.hidden += 1  # an edit list leaves it out
-        elif time is not None:  # the mark at the end of a stream has no time
-            tally.add(time, packet.duration or 0)
-    if pictures.count == 0:
-        raise RefusedRecordingError(
-            f"{shown} holds no pictures: its video stream is empty. Copy it again from the device "
-            "that recorded it."
-        )
-    return pictures, sounds
-
-
-def _refuse_missing_frames(video: AvVideoStream, pictures: _Tally, shown: str) -> None:
-    """Compare with the count in the file's index, where it has one (MP4 and AVI)."""
-    promised, there = video.frames, pictures.count + pictures.hidden
-    if promised and there < 0.9 * promised:
-        raise RefusedRecordingError(
-            f"{shown} is cut off: {there} of its {promised} pictures are there. Copy it "
-            "again from the device that recorded it."
-        )
-
-
-def _refuse_absurd_duration(duration_us: int, limits: Limits, shown: str) -> None:
-    if duration_us > limits.media_seconds * 1e6:
-        minutes = duration_us // 60_000_000
-        raise RefusedRecordingError(
-            f"{shown} lasts {minutes // 60} h {minutes % 60} min, over the limit of "
-            f"{limits.media_seconds / 3600:g} h. Cut it into shorter recordings."
-        )
-
-
-def _describe_video(
-    video: AvVideoStream, pictures: _Tally, rotation: int, shown: str
-) -> VideoStream:
-    import numpy as np
-
-    time_base = video.time_base
-    if time_base is None or pictures.times is None or pictures.first is None:
-        raise RefusedRecordingError(
-            f"{shown} is damaged: its pictures carry no times. Convert it to MP4 and supply that."
-        )
-    gaps = np.diff(np.sort(np.asarray(pictures.times, dtype=np.int64)))
-    span = Fraction(pictures.last - pictures.first) * time_base
-    if span > 0:
-        mean_rate = Fraction(pictures.count - 1) / span
-    else:
-        mean_rate = Fraction(video.average_rate or 25)
-    # a rate that is not a whole number of ticks makes gaps differ by one tick: that is rounding
-    variable = bool(gaps.size and int(gaps.max()) - int(gaps.min()) > max(1, 0.02 * gaps.mean()))
-    return VideoStream(
-        index=video.index,
-        codec=video.codec_context.name,
-        width=video.codec_context.width,
-        height=video.codec_context.height,
-        rotation=rotation,
-        frame_count=pictures.count,
-        first_pts=pictures.first,
-        first_pts_us=_to_us(pictures.first, time_base),
-        mean_rate=mean_rate,
-        variable=variable,
-        time_base=time_base,
-    )
-
-
-def _describe_audio(audio: Any | None, sounds: _Tally) -> AudioStream | None:
-    if audio is None or sounds.count == 0 or not audio.codec_context.sample_rate:
-        return None
-    return AudioStream(
-        index=audio.index,
-        codec=audio.codec_context.name,
-        sample_rate=audio.codec_context.sample_rate,
-        channels=audio.codec_context.channels,
-        first_us=_to_us(sounds.first or 0, audio.time_base),
-        duration_us=_to_us(sounds.end - (sounds.first or 0), audio.time_base),
-    )
+def _container(path: Path, shown: str) -> Container:
+    """Tell from its first bytes and its headers what the file is, and whether its end is there."""
+    containers.require_plain_file(path, name=shown)
+    container = containers.recognise(path, name=shown)
+    extent = containers.extent(path, container, name=shown)
+    if extent.is_cut_off or (container == "mp4" and not extent.has_index):
+        raise RefusedRecordingError(_cut_off_sentence(shown, extent))
+    return container
 
 
 def _cut_off_sentence(shown: str, extent: containers.Extent) -> str:
@@ -296,12 +118,49 @@ def _cut_off_sentence(shown: str, extent: containers.Extent) -> str:
     )
 
 
-def _to_us(ticks: int, time_base: Fraction) -> int:
-    exact = ticks * time_base / _MICROSECOND
-    return int((2 * exact + 1) // 2)  # round half up
+def _command(path: Path, container: Container, shown: str, limits: Limits) -> list[str]:
+    files = {"read": [str(path)], "write": []} if process.files_can_be_left() else None
+    request = {
+        "path": str(path),
+        "name": shown,
+        "container": container,
+        "max_pixels": limits.max_pixels,
+        "media_seconds": limits.media_seconds,
+        "guard": json.loads(
+            process.description(
+                cpu_seconds=limits.probe_seconds,
+                file_bytes=0,
+                memory_bytes=limits.probe_bytes,
+                no_network=process.network_can_be_left(),
+                files=files,
+            )
+        ),
+    }
+    # -I: nothing of ours is replaced by what lies in the current directory or the environment
+    return [sys.executable, "-I", "-m", "workers.media.inspection", json.dumps(request)]
 
 
-def _plain(error: Exception) -> str:
-    """FFmpeg's own words for an error, without PyAV's numbers and paths."""
-    words = getattr(error, "strerror", None) or str(error)
-    return str(words).strip().rstrip(".").lower()
+def _failure(
+    returned: int, complaints: deque[str], shown: str, limits: Limits
+) -> RefusedRecordingError | MediaToolError:
+    """Say why the reader ended without an answer."""
+    last = complaints[-1] if complaints else "it said nothing"
+    if returned == _KILLED:
+        return RefusedRecordingError(
+            f"{shown} could not be read within {limits.probe_seconds} s of processor time: it is "
+            "damaged, or was made to keep a reader busy. Convert it to MP4 and supply that."
+        )
+    if last.startswith("MemoryError"):
+        return RefusedRecordingError(
+            f"{shown} could not be read within {limits.probe_bytes >> 20} MiB of memory: it is "
+            "damaged, or was made to fill a reader's memory. Convert it to MP4 and supply that."
+        )
+    if returned < 0:
+        return RefusedRecordingError(
+            f"{shown} made its reader crash (signal {-returned}): it is damaged. Convert it to MP4 "
+            "and supply that."
+        )
+    return MediaToolError(
+        f"{shown} could not be looked into: its reader ended with code {returned} ({last}). Report "
+        "this to the administrator."
+    )

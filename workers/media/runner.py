@@ -10,48 +10,28 @@ from __future__ import annotations
 import contextlib
 import errno
 import functools
-import json
 import os
 import re
-import selectors
 import shutil
 import signal
-import subprocess
-import sys
 import tempfile
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from workers.media.containers import FORMAT_WHITELIST, PROTOCOL_WHITELIST
+from workers.media import process
+from workers.media.containers import FORMAT_WHITELIST, PROTOCOL_WHITELIST, require_plain_file
 from workers.media.errors import MediaCancelledError, MediaToolError
+from workers.media.limits import Limits
 
-_GUARD = Path(__file__).with_name("guard.py")
+__all__ = ["Limits", "Run", "binary", "isolated", "run", "version"]
+
 _TAIL_LINES = 200
-_POLL_SECONDS = 0.1
 #: The one generator that may stand in for a file: silence, for recordings without a sound track.
 _SILENCE = re.compile(r"anullsrc=r=\d{4,6}:cl=(mono|stereo)")
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """How much one run may use.
-
-    `wall_seconds` and `cpu_seconds` end the run, `output_bytes` bounds each file it writes,
-    `memory_bytes` its address space, `max_pixels` the width times height of any decoded picture,
-    `media_seconds` the longest recording accepted.
-    """
-
-    wall_seconds: float = 3600.0
-    cpu_seconds: int = 7200
-    output_bytes: int = 8 * 1024**3
-    memory_bytes: int = 4 * 1024**3
-    max_pixels: int = 35_000_000
-    media_seconds: float = 4 * 3600.0
-    threads: int = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,14 +41,6 @@ class Run:
     stderr_tail: str
     seconds: float
     version: str
-
-
-@dataclass
-class _Output:
-    """What has been read from the running program so far."""
-
-    tail: deque[str] = field(default_factory=lambda: deque(maxlen=_TAIL_LINES))
-    partial: dict[str, bytes] = field(default_factory=dict)
 
 
 def binary() -> str:
@@ -84,27 +56,13 @@ def binary() -> str:
 @functools.lru_cache(maxsize=4)
 def version(program: str) -> str:
     """Return the version that `program -version` names, such as "n9.0.2". Raises MediaToolError."""
-    try:
-        shown = subprocess.run(
-            [program, "-version"], capture_output=True, text=True, timeout=30, check=True
-        ).stdout
-    except (OSError, subprocess.SubprocessError) as error:
+    shown = process.try_out([program, "-version"], process.defences(program))
+    if shown is None:
         raise MediaToolError(
-            f"ffmpeg does not start ({error}). Reinstall Waver's environment, or set WAVER_FFMPEG "
-            "to a working ffmpeg."
-        ) from error
+            f"ffmpeg does not start ({program}). Reinstall Waver's environment, or set "
+            "WAVER_FFMPEG to a working ffmpeg."
+        )
     return shown.split()[2] if shown.startswith("ffmpeg version") else "unknown"
-
-
-@functools.lru_cache(maxsize=1)
-def network_can_be_left() -> bool:
-    """Whether this host lets a process enter a network namespace of its own (asked once)."""
-    true = shutil.which("true") or "/bin/true"
-    command = _guarded([true], limits=Limits(), no_network=True)
-    result = subprocess.run(
-        command, stdin=subprocess.DEVNULL, capture_output=True, timeout=30, check=False
-    )
-    return result.returncode == 0
 
 
 @contextlib.contextmanager
@@ -113,8 +71,9 @@ def isolated(source: Path, *, work_dir: Path) -> Iterator[Path]:
 
     Even a reader that is talked into opening a neighbour's file finds none. A hard link is made
     where the file is ours and the file system allows it, otherwise a copy. Yields the absolute
-    path; removes the directory afterwards.
+    path; removes the directory afterwards. Raises RefusedRecordingError for what is no plain file.
     """
+    require_plain_file(source)
     folder = Path(tempfile.mkdtemp(prefix=".input-", dir=work_dir.resolve()))
     target = folder / "recording"
     try:
@@ -139,61 +98,63 @@ def run(
 ) -> Run:
     """Run the ffmpeg command that `stream` (an ffmpeg-python output node) describes.
 
-    Every file input must come from `isolated`. `on_progress` gets the share done, 0 to 1, where
-    `expected_seconds` of output is known. Raises MediaToolError with ffmpeg's own last words where
-    it fails or overruns a limit, MediaCancelledError where `cancelled()` turns true. The whole
-    process group is gone in every case.
+    Every file input must come from `isolated`; outputs are absolute paths. `on_progress` gets the
+    share done, 0 to 1, where `expected_seconds` of output is known. Raises MediaToolError with
+    ffmpeg's own last words where it fails or overruns a limit, MediaCancelledError where
+    `cancelled()` turns true; outputs that were not there before are then gone. The whole process
+    group is gone in every case.
     """
     program = binary()
-    command = _guarded(
-        _compose(stream, program=program, limits=limits),
-        limits=limits,
-        no_network=network_can_be_left(),
-    )
     shown_version = version(program)
-    started = time.monotonic()
-    process = subprocess.Popen(
-        command,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env={"LC_ALL": "C", "PATH": os.defpath},
-        start_new_session=True,
-    )
-    output = _Output()
-    try:
-        _follow(
-            process,
-            output,
-            deadline=started + limits.wall_seconds,
-            report=_progress_reporter(on_progress, expected_seconds),
-            cancelled=cancelled,
-        )
-        returned = process.wait()
-    finally:
-        _end(process)
-    tail = "\n".join(output.tail)
-    if returned != 0:
-        raise MediaToolError(_failure_sentence(returned, output.tail, limits))
-    return Run(stderr_tail=tail, seconds=time.monotonic() - started, version=shown_version)
+    began = time.monotonic()
+    command, inputs, outputs = _compose(stream, program=program, limits=limits)
+    tail: deque[str] = deque(maxlen=_TAIL_LINES)
+    with (
+        _new_files(outputs),
+        process.started(_guarded(command, inputs, outputs, limits)) as running,
+    ):
+        try:
+            returned = process.follow(
+                running,
+                deadline=began + limits.wall_seconds,
+                on_stdout=_progress_reporter(on_progress, expected_seconds),
+                on_stderr=tail.append,
+                cancelled=cancelled,
+            )
+        except process.TooLong:
+            raise MediaToolError(
+                "The conversion took longer than its time limit and was stopped. Supply a "
+                "shorter or smaller recording, or raise the limit."
+            ) from None
+        except process.Cancelled:
+            raise MediaCancelledError(
+                "The conversion was stopped: its job was cancelled."
+            ) from None
+        if returned != 0:
+            raise MediaToolError(_failure_sentence(returned, tail, limits))
+    return Run(stderr_tail="\n".join(tail), seconds=time.monotonic() - began, version=shown_version)
 
 
-def _compose(stream: Any, *, program: str, limits: Limits) -> list[str]:
-    """Compile the command and put the guards in front of every input and output."""
+def _compose(
+    stream: Any, *, program: str, limits: Limits
+) -> tuple[list[str], list[Path], list[Path]]:
+    """Compile the command with the guards before every input; return it, its inputs and outputs."""
     arguments: list[str] = stream.compile(cmd=program)
     command = [program, "-nostdin", "-hide_banner", "-loglevel", "level+info", "-nostats"]
     command += ["-progress", "pipe:1", "-y", "-timelimit", str(limits.cpu_seconds)]
     command += ["-filter_complex_threads", str(limits.threads)]
-    rest = arguments[1:]
-    index = 0
-    while index < len(rest):
-        if rest[index] == "-i":
-            command += _guarded_input(rest[index + 1], limits)
-            index += 2
+    inputs: list[Path] = []
+    outputs: list[Path] = []
+    rest = iter(arguments[1:])
+    for argument in rest:
+        if argument == "-i":
+            name = next(rest)
+            command += _guarded_input(name, limits)
+            inputs += [] if _SILENCE.fullmatch(name) else [Path(name)]
         else:
-            command.append(rest[index])
-            index += 1
-    return command
+            command.append(argument)
+            outputs += [Path(argument)] if argument.startswith("/") else []
+    return command, inputs, outputs
 
 
 def _guarded_input(name: str, limits: Limits) -> list[str]:
@@ -214,57 +175,38 @@ def _guarded_input(name: str, limits: Limits) -> list[str]:
     ]
 
 
-def _guarded(command: Sequence[str], *, limits: Limits, no_network: bool) -> list[str]:
-    description = json.dumps(
-        {
-            "parent": os.getpid(),
-            "cpu_seconds": limits.cpu_seconds,
-            "file_bytes": limits.output_bytes,
-            "memory_bytes": limits.memory_bytes,
-            "no_network": no_network,
-        }
+def _guarded(
+    command: Sequence[str], inputs: Sequence[Path], outputs: Sequence[Path], limits: Limits
+) -> list[str]:
+    """Put the guard before the command: as many of the defences as this host allows."""
+    host = process.defences(command[0])
+    files = process.reach(command[0], read=_names(inputs), write=_names(outputs))
+    tied = process.description(
+        cpu_seconds=limits.cpu_seconds,
+        file_bytes=limits.output_bytes,
+        memory_bytes=limits.memory_bytes,
+        no_network=host.network,
+        files=files if host.files else None,
     )
-    return [sys.executable, "-I", "-S", str(_GUARD), description, *command]
+    return process.guarded(command, tied)
 
 
-def _follow(
-    process: subprocess.Popen[bytes],
-    output: _Output,
-    *,
-    deadline: float,
-    report: Callable[[str], None],
-    cancelled: Callable[[], bool] | None,
-) -> None:
-    """Read both pipes until they close, watching the clock and the wish to stop."""
-    with selectors.DefaultSelector() as selector:
-        for pipe, meaning in ((process.stdout, "progress"), (process.stderr, "log")):
-            if pipe is not None:
-                selector.register(pipe, selectors.EVENT_READ, meaning)
-        while selector.get_map():
-            if cancelled is not None and cancelled():
-                raise MediaCancelledError("The conversion was stopped: its job was cancelled.")
-            if time.monotonic() > deadline:
-                raise MediaToolError(
-                    "The conversion took longer than its time limit and was stopped. Supply a "
-                    "shorter or smaller recording, or raise the limit."
-                )
-            for key, _ in selector.select(timeout=_POLL_SECONDS):
-                chunk = os.read(key.fd, 65536)
-                if not chunk:
-                    selector.unregister(key.fileobj)
-                    continue
-                for line in _lines(output, key.data, chunk):
-                    if key.data == "log":
-                        output.tail.append(line)
-                    else:
-                        report(line)
+def _names(paths: Sequence[Path]) -> list[str]:
+    return [str(path) for path in paths]
 
 
-def _lines(output: _Output, pipe: str, chunk: bytes) -> list[str]:
-    """Split what arrived into whole lines; keep at most 64 KiB of an unfinished one."""
-    *whole, rest = re.split(rb"[\r\n]+", output.partial.get(pipe, b"") + chunk)
-    output.partial[pipe] = rest[-65536:]
-    return [line.decode("utf-8", "replace") for line in whole if line]
+@contextlib.contextmanager
+def _new_files(outputs: Sequence[Path]) -> Iterator[None]:
+    """Make the outputs, since ffmpeg may write to these and make no others; undone on failure."""
+    made = [path for path in outputs if not path.exists()]
+    try:
+        for path in made:
+            path.touch()
+        yield
+    except BaseException:
+        for path in made:
+            path.unlink(missing_ok=True)
+        raise
 
 
 def _progress_reporter(
@@ -280,17 +222,6 @@ def _progress_reporter(
             on_progress(1.0)
 
     return report
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """Kill whatever is left of the process group and collect it."""
-    if process.poll() is None:
-        with contextlib.suppress(ProcessLookupError):  # it may end between the two calls
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-    for pipe in (process.stdout, process.stderr):
-        if pipe is not None:
-            pipe.close()
 
 
 def _failure_sentence(returned: int, tail: Sequence[str], limits: Limits) -> str:
