@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import wave
 from pathlib import Path
 
 import numpy as np
@@ -13,16 +12,7 @@ from workers.speech.errors import SpeechError
 from workers.speech.level import HIGHEST_SNR_DB, VoiceLevel, voice_level
 from workers.speech.spans import Span, Speech
 
-RATE = 16_000
-
-
-def write_wav(path: Path, samples: np.ndarray, channels: int = 1) -> Path:
-    with wave.open(str(path), "wb") as sound:
-        sound.setnchannels(channels)
-        sound.setsampwidth(2)
-        sound.setframerate(RATE)
-        sound.writeframes(samples.astype("<i2").tobytes())
-    return path
+from .spoken import RATE, write_wav
 
 
 def speech(*spans: tuple[float, float], seconds: float) -> Speech:

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import ast
 import importlib.util
-import wave
 from pathlib import Path
 from typing import Any
 
@@ -10,39 +9,19 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.signal import resample_poly
 
-from workers.samples.voice import speak
 from workers.speech.errors import SpeechError
 from workers.speech.spans import Span, Speech
 from workers.speech.vad import PAUSE_MIN_US, WINDOW, find_speech, pauses_between, speech_spans
 
-RATE = 16_000
-SENTENCES = (
-    "I have been thinking about changing my routine for quite some time now.",
-    "Sometimes it works, and sometimes it is really much too difficult for me.",
-    "But next week I will try it again, because I think that it does me good.",
-)
-
-
-def write_wav(path: Path, samples: np.ndarray, rate: int = RATE, channels: int = 1) -> Path:
-    with wave.open(str(path), "wb") as sound:
-        sound.setnchannels(channels)
-        sound.setsampwidth(2)
-        sound.setframerate(rate)
-        sound.writeframes(samples.astype("<i2").tobytes())
-    return path
+from . import spoken
+from .spoken import RATE, write_wav
 
 
 @pytest.fixture(scope="module")
 def sentences() -> list[np.ndarray]:
     """Three sentences spoken by a synthesiser, at 16 kHz, without silence around them."""
-    spoken = speak(SENTENCES, voice="f2", pitch=50, words_per_minute=160)
-    down = [
-        resample_poly(s.astype(float), RATE, spoken.sample_rate).round().clip(-32768, 32767)
-        for s in spoken.sentences
-    ]
-    return [s.astype(np.int16) for s in down]
+    return list(spoken.sentences(*spoken.VOICES[0]))
 
 
 def silence(seconds: float) -> np.ndarray:
@@ -71,8 +50,8 @@ def test_a_planted_pause_is_found_within_a_fifth_of_a_second(
     assert heard.segments[0].start_us == pytest.approx(1_000_000, abs=200_000)
     assert heard.segments[-1].end_us == pytest.approx(heard.duration_us - 700_000, abs=200_000)
     assert heard.duration_us == round(sum(map(len, parts)) / RATE * 1e6)
-    spoken = sum(map(len, sentences)) / RATE * 1e6
-    assert heard.share == pytest.approx(spoken / heard.duration_us, abs=0.12)
+    spoken_us = sum(map(len, sentences)) / RATE * 1e6
+    assert heard.share == pytest.approx(spoken_us / heard.duration_us, abs=0.12)
     assert heard.notes == ()
 
 
