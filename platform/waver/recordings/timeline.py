@@ -10,6 +10,7 @@ from waver.consent.models import Purpose, Restriction
 from waver.core import storage
 from waver.recordings.models import Asset, Recording
 from waver.recordings.subjects import subject_of
+from waver.recordings.transcripts import versions
 
 _Kind = Asset.Kind
 _DRAWN = (_Kind.WAVEFORM, _Kind.SPEECH, _Kind.FACE_OUTLINE)
@@ -20,7 +21,8 @@ def timeline(recording: Recording, *, actor: str = "recording page") -> dict[str
 
     Keys: `duration_us`, `frame_count`, `rate` ([numerator, denominator]), `waveform`
     ({buckets_per_second, peaks 0..1}), `speech` and `pauses` ([[start_us, end_us], ...]),
-    `transcript` (always None: no transcript model is installed), `faces` ({tracks,
+    `transcript` ({version, language, source, segments: [{start_us, end_us, text, speaker}, ...]} of
+    the version that stands), `faces` ({tracks,
     runs: [[start_us, end_us, status], ...]}, of the participant's face; the status is “usable” or
     as in workers.faces.table), `pose` ({time_us, yaw, pitch, roll} in degrees, None where unknown),
     `cues`, `cues_refused` (the sentence when consent does not cover them) and `restrictions`.
@@ -43,7 +45,7 @@ def timeline(recording: Recording, *, actor: str = "recording page") -> dict[str
         "waveform": drawn.get(_Kind.WAVEFORM),
         "speech": _spans(speech.get("segments", [])),
         "pauses": _spans(speech.get("pauses", [])),
-        "transcript": None,
+        "transcript": _transcript(recording),
         "faces": {"tracks": _tracks(recording), "runs": outline.get("runs", [])},
         "pose": outline.get("pose"),
         "cues": _cues(recording) if infer else [],
@@ -57,6 +59,27 @@ def timeline(recording: Recording, *, actor: str = "recording page") -> dict[str
 
 def _spans(rows: list[dict[str, int]]) -> list[list[int]]:
     return [[row["start_us"], row["end_us"]] for row in rows]
+
+
+def _transcript(recording: Recording) -> dict[str, Any] | None:
+    """What is said, without the times of single words, which no row is high enough for."""
+    row = versions.standing(recording)
+    if row is None:
+        return None
+    return {
+        "version": row.version,
+        "language": row.language,
+        "source": row.source,
+        "segments": [
+            {
+                "start_us": each.start_us,
+                "end_us": each.end_us,
+                "text": each.text,
+                "speaker": each.speaker,
+            }
+            for each in versions.said_in(row).segments
+        ],
+    }
 
 
 def _tracks(recording: Recording) -> list[dict[str, Any]]:
