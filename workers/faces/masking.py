@@ -1,66 +1,97 @@
-"""Masked previews: a proxy whose faces cannot be recognised, and how sure that is.
+"""Masked previews: a copy of the proxy without faces, and how sure that is.
 
-Every face of the table is covered, the participant's and others'. A box is widened, is drawn on
-across short absences, and begins a little before the first sighting and ends after the last. A
-second detector then looks for faces that are not covered; what it finds is counted and reported.
-The preview has no sound: a voice is a person too.
+Where faces are covered is decided in workers.faces.covering. The style "fill" puts one grey where a
+face was: nothing of the face is left, in no frame, so nothing can be brought back. "blur" leaves a
+coarse mosaic that only keeps people from being recognised at a glance: the persons of a small
+known group can be told apart by such mosaics (McPherson, Shokri and Shmatikov 2016, “Defeating
+Image Obfuscation with Deep Learning”), so it is not for people outside the study. Either leaves
+clothes, body, room and the way of moving: a masked preview is personal data still.
+
+A second detector looks midway between the looks that decided, where interpolation is weakest. What
+it finds is held against the masks (the recall), and it looks at the masked pictures, too. The
+sound is left out unless it is asked for: a voice says who is speaking.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from workers.faces.detectors import Detector
+from workers.faces.covering import Covers, add_followed, add_looked_at, look_every
+from workers.faces.detectors import Detections, Detector
 from workers.faces.errors import FaceError
-from workers.faces.table import numbers
-from workers.faces.tracks import START_SCORE, runs
-from workers.faces.video import Converter, Picture, check_count, frames, measure
+from workers.faces.tracks import START_SCORE
+from workers.faces.video import OPEN_OPTIONS, Converter, Picture, check_count, frames, measure
+
+if TYPE_CHECKING:
+    from workers.media.encoding import PictureWriter
 
 Floats = NDArray[np.float32]
-Style = Literal["blur", "fill"]
+Style = Literal["fill", "blur"]
 
-# A box is made larger by this part of its size on each side: hair and chin say who it is, too.
-WIDER = 0.25
-# A face that is missing for at most so long is covered where it would be on a straight line.
-BRIDGED_SECONDS = Fraction(1)
-# Covered for so long before it was first seen, and after it was last seen.
-AROUND_SECONDS = Fraction(3, 10)
 # A blurred face keeps this many patches of colour across.
-PATCHES = 6
-FILL = 60
-# The second detector looks this often.
-CHECKS_PER_SECOND = 4
+PATCHES = 4
+GREY = 60
+# The second detector looks about this often.
+CHECKS_PER_SECOND = 3
 # A face that it finds counts as covered when this share of its box is.
 COVERED = 0.9
+# How much of the progress the closer look stands for; the rest is drawing and coding.
+LOOKING = 0.5
 
 
 @dataclass(frozen=True)
 class MaskedPreview:
     """A masked video and what the second look found.
 
-    found: faces that the second detector saw in the frames that it looked at. covered: those of
-    them that lie under the masks. still_seen: faces that it sees in the masked pictures.
+    masked_frames: frames in which something is covered; blanked_frames: those that are grey as a
+    whole. found: faces that the second detector saw in the frames that it looked at. covered: those
+    of them that lie under the masks. still_seen: faces that it sees in the masked pictures.
     """
 
     video: Path
     frame_count: int
     masked_frames: int
+    blanked_frames: int
+    looks: int
     checked_frames: int
     found: int
     covered: int
     still_seen: int
+    has_sound: bool
 
     @property
     def recall(self) -> float | None:
         """Covered faces over found ones; None where none was found."""
         return self.covered / self.found if self.found else None
+
+
+class Mirrored:
+    """A detector that sees pictures mirrored: a second look where only one network is installed."""
+
+    def __init__(self, detector: Detector) -> None:
+        self._detector, self.card = detector, detector.card
+
+    def working_size(self, width: int, height: int) -> tuple[int, int]:
+        """Width and height to which a picture is scaled before the network sees it."""
+        return self._detector.working_size(width, height)
+
+    def detect(self, bgr: Picture) -> Detections:
+        """Find the faces; their boxes are those in the picture as it was given."""
+        found = self._detector.detect(np.ascontiguousarray(bgr[:, ::-1]))
+        width = bgr.shape[1]
+        boxes, marks = found.boxes.copy(), found.landmarks.copy()
+        boxes[:, [0, 2]] = width - found.boxes[:, [2, 0]]
+        # The eye on the picture's left is the other one in a mirror, and so is the mouth's corner.
+        marks = marks[:, [1, 0, 2, 4, 3]]
+        marks[:, :, 0] = width - marks[:, :, 0]
+        return Detections(boxes, found.scores, marks)
 
 
 def mask_faces(
@@ -69,39 +100,46 @@ def mask_faces(
     target: Path,
     *,
     rate: Fraction,
+    finder: Detector,
     second: Detector,
-    style: Style = "blur",
+    style: Style = "fill",
+    blank: Sequence[tuple[int, int]] = (),
+    sound: bool = False,
     on_progress: Callable[[float], None] | None = None,
 ) -> MaskedPreview:
-    """Write `target`, an H.264 copy of the proxy with every known face covered, or nothing.
+    """Write `target`, an H.264 copy of the proxy with every face covered, or nothing.
 
-    `face_table` is the proxy's own (workers.faces.table); `second` should not be the detector that
-    made it. "blur" leaves a few patches of colour in the face's place, "fill" nothing.
-    Raises FaceError when the table and the video do not belong together.
+    `face_table` is the proxy's own (workers.faces.table); `finder` takes the closer look and should
+    work at a large size; `second` should be another network. `blank` are spans [first, end) of
+    frames that are grey as a whole and silent. `sound` keeps the proxy's sound.
+    Raises FaceError when the table and the video do not belong together, or frames got lost.
     """
-    shape = measure(proxy)
-    boxes = covers(face_table, frame_count=shape.frame_count, rate=rate)
-    step = max(1, round(rate / CHECKS_PER_SECOND))
-    counts = {"masked": 0, "checked": 0, "found": 0, "covered": 0, "still": 0}
+    shape, report = measure(proxy), on_progress or (lambda share: None)
+    covers = Covers(shape.frame_count, rate)
+    add_followed(covers, face_table)
+    looks = add_looked_at(
+        covers,
+        proxy,
+        shape=shape,
+        finder=finder,
+        rate=rate,
+        on_progress=lambda share: report(LOOKING * share),
+    )
+    check = _Check(second, rate)
     unfinished = target.with_name(f".{target.name}")
-    converter, size = Converter(), (shape.width, shape.height)
-    decoded = 0
     try:
-        with _Encoder(unfinished, size, rate) as encoder:
-            for number, frame in frames(proxy):
-                decoded += 1
-                picture = converter.picture(frame, size)
-                covering = boxes[number] if number < len(boxes) else []
-                masked = picture.copy()
-                for box in covering:
-                    cover(masked, box, style)
-                counts["masked"] += bool(len(covering))
-                if number % step == 0:
-                    _check(second, picture, masked, covering, counts)
-                encoder.add(masked)
-                if on_progress is not None:
-                    on_progress(decoded / shape.frame_count)
-        check_count(proxy, shape, decoded)
+        masked, blanked, has_sound = _draw(
+            proxy,
+            unfinished,
+            covers,
+            size=(shape.width, shape.height),
+            rate=rate,
+            style=style,
+            blank=blank,
+            sound=sound,
+            check=check,
+            report=lambda share: report(LOOKING + (1 - LOOKING) * share),
+        )
         if measure(unfinished).frame_count != shape.frame_count:
             raise FaceError(f"The masked copy of {proxy.name} has lost frames. Make it again.")
         unfinished.replace(target)
@@ -109,57 +147,77 @@ def mask_faces(
         unfinished.unlink(missing_ok=True)
     return MaskedPreview(
         video=target,
-        frame_count=decoded,
-        masked_frames=counts["masked"],
-        checked_frames=counts["checked"],
-        found=counts["found"],
-        covered=counts["covered"],
-        still_seen=counts["still"],
+        frame_count=shape.frame_count,
+        masked_frames=masked,
+        blanked_frames=blanked,
+        looks=looks,
+        checked_frames=check.frames,
+        found=check.found,
+        covered=check.covered,
+        still_seen=check.still_seen,
+        has_sound=has_sound,
     )
 
 
-def covers(face_table: Path, *, frame_count: int, rate: Fraction) -> list[list[Floats]]:
-    """For each frame, the boxes (left, top, right, bottom; pixels) that are to be covered."""
-    import pyarrow.parquet as pq
+def _draw(
+    proxy: Path,
+    target: Path,
+    covers: Covers,
+    *,
+    size: tuple[int, int],
+    rate: Fraction,
+    style: Style,
+    blank: Sequence[tuple[int, int]],
+    sound: bool,
+    check: _Check,
+    report: Callable[[float], None],
+) -> tuple[int, int, bool]:
+    """Write the video; give how many frames were masked and blanked, and whether it has sound."""
+    from workers.media.encoding import PictureWriter
 
-    edges = ("x0", "y0", "x1", "y1")
-    with pq.ParquetFile(face_table) as file:
-        table = file.read(columns=["frame", "track_id", *edges])
-    frame = numbers(table["frame"], np.int32)
-    if len(frame) and int(frame.max()) >= frame_count:
-        raise FaceError(
-            f"The face table has a row for frame {int(frame.max())}, but the video has "
-            f"{frame_count} frames: they do not belong together."
-        )
-    track = np.array(table["track_id"].fill_null(-1).to_pylist())
-    box = np.array([table[edge].fill_null(np.nan).to_pylist() for edge in edges]).T
-    result: list[list[Floats]] = [[] for _ in range(frame_count)]
-    for one in np.unique(track[np.isfinite(box).all(axis=1)]):
-        seen = (track == one) & np.isfinite(box).all(axis=1)
-        for number, where in _path(frame[seen], box[seen], frame_count, rate):
-            result[number].append(where)
-    return result
+    converter, decoded, masked, blanked = Converter(), 0, 0, 0
+    source = proxy if sound else None
+    with PictureWriter(target, size=size, rate=rate, sound_of=source) as writer:
+        for number, frame in frames(proxy):
+            decoded += 1
+            boxes = covers[number]
+            if any(first <= number < end for first, end in blank):
+                blanked += 1
+                writer.add(np.full((size[1], size[0], 3), GREY, np.uint8))
+            elif len(boxes) or check.is_due(number):
+                masked += bool(len(boxes))
+                picture = converter.picture(frame, size)
+                drawn = picture.copy()
+                for box in boxes:
+                    cover(drawn, box, style)
+                check.look(number, picture, drawn, boxes)
+                writer.add(drawn)
+            else:
+                frame.pict_type = 0  # the coder chooses anew
+                writer.add_frame(frame)
+            report(decoded / len(covers))
+        if writer.has_sound:
+            _copy_sound(proxy, writer, [(first / rate, end / rate) for first, end in blank])
+        has_sound = writer.has_sound
+    if decoded != len(covers):
+        check_count(proxy, measure(proxy), decoded)
+    return masked, blanked, has_sound
 
 
-def _path(
-    seen: NDArray[np.int32], boxes: NDArray[np.float64], frame_count: int, rate: Fraction
-) -> list[tuple[int, Floats]]:
-    """A face's widened boxes by frame, its short absences bridged, its ends drawn out."""
-    around = int(np.ceil(float(AROUND_SECONDS * rate)))
-    first, last = max(0, int(seen[0]) - around), min(frame_count - 1, int(seen[-1]) + around)
-    every = np.arange(first, last + 1)
-    known = np.isin(every, seen)
-    shown = known.copy()
-    for start, end in runs(~known):
-        if end - start <= BRIDGED_SECONDS * rate:
-            shown[start:end] = True
-        else:
-            shown[start : start + around] = True
-            shown[end - around : end] = True
-    drawn = np.column_stack([np.interp(every, seen, boxes[:, side]) for side in range(4)])
-    margin = (drawn[:, 2:] - drawn[:, :2]) * WIDER
-    drawn = np.hstack([drawn[:, :2] - margin, drawn[:, 2:] + margin]).astype(np.float32)
-    return [(int(every[row]), drawn[row]) for row in np.flatnonzero(shown)]
+def _copy_sound(
+    proxy: Path, writer: PictureWriter, silent: Sequence[tuple[Fraction, Fraction]]
+) -> None:
+    """Copy the sound but for the spans (seconds) that are to be silent."""
+    import av
+
+    with av.open(str(proxy.absolute()), options=OPEN_OPTIONS) as source:
+        for packet in source.demux(audio=0):
+            if packet.pts is None or packet.time_base is None:
+                continue
+            start = packet.pts * packet.time_base
+            end = start + (packet.duration or 0) * packet.time_base
+            if not any(start < last and end > first for first, last in silent):
+                writer.add_sound(packet)
 
 
 def cover(picture: Picture, box: Floats, style: Style) -> None:
@@ -173,62 +231,39 @@ def cover(picture: Picture, box: Floats, style: Style) -> None:
         return
     inside = picture[top:bottom, left:right]
     if style == "fill":
-        inside[:] = FILL
+        inside[:] = GREY
         return
     patches = cv2.resize(inside, (PATCHES, PATCHES), interpolation=cv2.INTER_AREA)
     inside[:] = cv2.resize(patches, (right - left, bottom - top), interpolation=cv2.INTER_LINEAR)
 
 
-def _check(
-    second: Detector,
-    picture: Picture,
-    masked: Picture,
-    covering: list[Floats],
-    counts: dict[str, int],
-) -> None:
-    """Count the faces that a second look finds before and after covering."""
-    counts["checked"] += 1
-    found = second.detect(picture)
-    mask = np.zeros(picture.shape[:2], dtype=bool)
-    for box in covering:
-        left, top, right, bottom = np.maximum(0, np.rint(box)).astype(int)
-        mask[top:bottom, left:right] = True
-    for box in found.boxes[found.scores >= START_SCORE]:
-        left, top, right, bottom = np.maximum(0, np.rint(box)).astype(int)
-        under = mask[top:bottom, left:right]
-        counts["found"] += 1
-        counts["covered"] += bool(under.size and under.mean() >= COVERED)
-    counts["still"] += int((second.detect(masked).scores >= START_SCORE).sum())
+class _Check:
+    """What a second detector finds before and after covering, midway between the closer looks."""
 
+    def __init__(self, second: Detector, rate: Fraction) -> None:
+        looks = look_every(rate)
+        self._second = second
+        self._every = looks * max(1, round(rate / looks / CHECKS_PER_SECOND))
+        self._first = looks // 2
+        self.frames = self.found = self.covered = self.still_seen = 0
 
-class _Encoder:
-    """Writes pictures as H.264 without sound, on one thread."""
+    def is_due(self, number: int) -> bool:
+        """Whether this frame is to be looked at."""
+        return number % self._every == self._first
 
-    def __init__(self, path: Path, size: tuple[int, int], rate: Fraction) -> None:
-        import av
-
-        self._container = av.open(str(path), "w", format="mp4", options={"movflags": "+faststart"})
-        self._stream = self._container.add_stream(
-            "libx264", rate=rate, options={"crf": "23", "preset": "veryfast"}
-        )
-        self._stream.width, self._stream.height = size
-        self._stream.pix_fmt = "yuv420p"
-        self._stream.codec_context.thread_count = 1
-        self._stream.codec_context.gop_size = max(1, int(rate))
-        self._next, self._base = 0, 1 / rate
-
-    def add(self, picture: Picture) -> None:
-        import av
-
-        frame = av.VideoFrame.from_ndarray(picture, format="bgr24")
-        frame.pts, frame.time_base = self._next, self._base
-        self._next += 1
-        self._container.mux(self._stream.encode(frame))
-
-    def __enter__(self) -> _Encoder:
-        return self
-
-    def __exit__(self, kind: object, error: object, trace: object) -> None:
-        if kind is None:
-            self._container.mux(self._stream.encode())
-        self._container.close()
+    def look(self, number: int, picture: Picture, masked: Picture, boxes: Floats) -> None:
+        """Count the faces in a frame (height, width, 3) before and after covering."""
+        if not self.is_due(number):
+            return
+        self.frames += 1
+        hidden = np.zeros(picture.shape[:2], dtype=bool)
+        for box in boxes:
+            left, top, right, bottom = np.maximum(0, np.rint(box)).astype(int)
+            hidden[top:bottom, left:right] = True
+        found = self._second.detect(picture)
+        for box in found.boxes[found.scores >= START_SCORE]:
+            left, top, right, bottom = np.maximum(0, np.rint(box)).astype(int)
+            under = hidden[top:bottom, left:right]
+            self.found += 1
+            self.covered += bool(under.size and under.mean() >= COVERED)
+        self.still_seen += int((self._second.detect(masked).scores >= START_SCORE).sum())
