@@ -121,7 +121,8 @@ def test_words_a_minute() -> None:
 def test_pauses_are_summed_up(tmp_path: Path) -> None:
     """Two pauses were put there, of 0.4 s and 1.5 s; what is found is a little shorter."""
     path, speech = heard_from(tmp_path / "a.wav", ("f1", 50, 160), None)
-    found = rate.figures(rate.speaking_rate(path, speech), speech)
+    found = rate.with_rate(path, speech).figures
+    assert found["syllables_per_second"] == rate.speaking_rate(path, speech).per_second
     assert found["pauses"] == len(speech.pauses) == 2
     assert found["pause_longest_ms"] == pytest.approx(1500, abs=170)
     assert found["pause_mean_ms"] == pytest.approx(950, abs=170)

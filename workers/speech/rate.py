@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import wave
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 
@@ -101,6 +101,12 @@ def speaking_rate(audio_16k: Path, speech: Speech) -> SpeakingRate:
         per_second=round(syllables * 1e6 / whole_us, 3) if whole_us else None,
         articulation=round(syllables * 1e6 / spoken_us, 3) if spoken_us else None,
     )
+
+
+def with_rate(audio_16k: Path, speech: Speech) -> Speech:
+    """Return `speech` with what `figures` says of its rate and its pauses among its figures."""
+    counted = figures(speaking_rate(audio_16k, speech), speech)
+    return replace(speech, figures={**speech.figures, **counted})
 
 
 def word_rate(words: Sequence[Span], pauses: Sequence[Span] = ()) -> WordRate:

@@ -191,9 +191,10 @@ def _decision_about_faces(found: FaceExtraction, name: str) -> str:
 
 @handles(jobs.SPEECH, on_failure=pipeline.ended_badly)
 def speech(run: JobRun) -> None:
-    """Find speech and pauses. There is no transcript: no model for one is installed."""
+    """Find speech and pauses, and how fast somebody speaks. Transcripts are another stage's."""
     from importlib.metadata import version
 
+    from workers.speech.rate import with_rate
     from workers.speech.vad import find_speech
 
     work = pipeline.begin(run, parameters={"silero-vad": version("silero-vad")})
@@ -205,7 +206,7 @@ def speech(run: JobRun) -> None:
         storage.workspace(f"speech-{run.job.attempts}") as folder,
     ):
         run.progress(0.0, "Finding speech and pauses")
-        found = find_speech(sound)
+        found = with_rate(sound, find_speech(sound))
         record = folder / "speech.json"
         record.write_text(found.to_json(), encoding="utf-8")
         outcome = Outcome(

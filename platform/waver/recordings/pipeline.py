@@ -60,10 +60,10 @@ class StageKind:
 
 
 NORMALISE = StageKind(
-    "normalise", 2, jobs.NORMALISE, Purpose.PROCESS, (_Kind.ORIGINAL,), views=_VIDEO
+    "normalise", 3, jobs.NORMALISE, Purpose.PROCESS, (_Kind.ORIGINAL,), views=_VIDEO
 )
 FACES = StageKind("faces", 2, jobs.FACES, Purpose.PROCESS, (_Kind.PROXY,), ("normalise",))
-SPEECH = StageKind("speech", 2, jobs.SPEECH, Purpose.PROCESS, (_Kind.AUDIO_16K,), ("normalise",))
+SPEECH = StageKind("speech", 3, jobs.SPEECH, Purpose.PROCESS, (_Kind.AUDIO_16K,), ("normalise",))
 CUES = StageKind(
     "cues",
     1,
