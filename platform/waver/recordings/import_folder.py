@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
 from waver.core.errors import WaverError
+from waver.recordings.corrections import correct
 from waver.recordings.manifest import Manifest, Row, read_manifest
 from waver.recordings.models import Recording, RefusedFile
 from waver.recordings.services import Duplicate, receive
@@ -19,12 +20,13 @@ class Result(StrEnum):
 
     IMPORTED = "imported"
     THERE_ALREADY = "there already"
+    CORRECTED = "corrected"
     REFUSED = "refused"
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one file; `sentence` says why it was refused, and what to do."""
+    """What became of one file; `sentence` says why it was refused, or what was corrected."""
 
     result: Result
     file: str
@@ -44,8 +46,10 @@ def import_folder(
     """Import every recording that a manifest names; give one outcome per line and stray video.
 
     `manifest` is a CSV file (`manifest.csv` in the folder when None) or one that was read already.
-    A recording that an earlier import took in for the same participant, prompt and time is “there
-    already”, so that an import can be repeated. A refused file stays on the study's page with its
+    A recording that an earlier import took in for the same participant, prompt, time, take and view
+    is “there already”, so that an import can be repeated; where the manifest now says otherwise
+    about its offset, occlusion, condition or sensors, that is corrected. The webcam of a take comes
+    before its other views, whose clock it is. A refused file stays on the study's page with its
     sentence until an import takes it in. Raises BadInput when the manifest as a whole cannot be
     used.
     """
@@ -62,9 +66,23 @@ def import_folder(
 
     for problem in read.problems:
         tell(Outcome(Result.REFUSED, problem.file, problem.line, problem.sentence))
-    for row in read.rows:
+    for row in _webcams_first(read.rows):
         tell(_import_row(study, row, actor=actor))
     return outcomes
+
+
+def _webcams_first(rows: Sequence[Row]) -> list[Row]:
+    """Keep the rows' order, but bring each take together, its webcam first."""
+    first: dict[tuple[str, str], int] = {}
+    for row in rows:
+        if row.placing.take:
+            first.setdefault((row.participant, row.placing.take), row.line)
+
+    def place(row: Row) -> tuple[int, bool, int]:
+        together = first.get((row.participant, row.placing.take), row.line)
+        return together, row.placing.view != Recording.View.WEBCAM, row.line
+
+    return sorted(rows, key=place)
 
 
 def _import_row(study: Study, row: Row, *, actor: str) -> Outcome:
@@ -77,11 +95,14 @@ def _import_row(study: Study, row: Row, *, actor: str) -> Outcome:
             prompt_order=row.prompt,
             recorded_at=row.recorded_at,
             language=row.language,
+            placing=row.placing,
             actor=actor,
         )
     except Duplicate as duplicate:
         if _is_the_same(duplicate.earlier, row):
-            return Outcome(Result.THERE_ALREADY, row.file, row.line, "", duplicate.earlier)
+            said = correct(recording=duplicate.earlier, placing=row.placing, actor=actor)
+            result = Result.CORRECTED if said else Result.THERE_ALREADY
+            return Outcome(result, row.file, row.line, said, duplicate.earlier)
         return Outcome(Result.REFUSED, row.file, row.line, f"Line {row.line}: {duplicate}")
     except WaverError as error:
         return Outcome(Result.REFUSED, row.file, row.line, f"Line {row.line}: {row.file}: {error}")
@@ -114,4 +135,6 @@ def _is_the_same(earlier: Recording, row: Row) -> bool:
         earlier.participant.code == row.participant
         and (prompt.order if prompt else None) == row.prompt
         and earlier.take.recorded_at == row.recorded_at
+        and earlier.take.name == row.placing.take
+        and earlier.view == row.placing.view
     )

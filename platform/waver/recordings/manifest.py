@@ -1,22 +1,26 @@
 """The manifest of a folder of recordings: who is in each file, and when it was recorded.
 
 A CSV file with the columns file, participant, prompt and recorded_at, and where a study has several
-languages a column language: what is spoken. The times come from the
-study's own records; the files' time stamps never count, because copying changes them.
+languages a column language: what is spoken. What was recorded together (several cameras, sensors)
+shares a take; see `waver.recordings.placing` for these columns. The times come from the study's own
+records; the files' time stamps never count, because copying changes them.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
 from waver.core.errors import BadInput
 from waver.core.tables import read_moment, read_table
+from waver.recordings.placing import Placing, read_placing
 
 COLUMNS = ("file", "participant", "prompt", "recorded_at")
 MANIFEST_NAME = "manifest.csv"
 VIDEO_SUFFIXES = frozenset({".mp4", ".m4v", ".mov", ".webm", ".mkv", ".avi", ".mpg", ".mpeg"})
+# A table may be anything, so only these are missed when no line names them.
+SENSOR_SUFFIXES = frozenset({".edf"})
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,7 @@ class Row:
     prompt: int | None
     recorded_at: datetime | None
     language: str = ""
+    placing: Placing = field(default_factory=Placing)
 
 
 @dataclass(frozen=True)
@@ -66,10 +71,12 @@ def read_manifest(folder: Path, manifest: Path | None = None) -> Manifest:
     rows: list[Row] = []
     problems: list[Problem] = []
     lines_of: dict[Path, int] = {}
+    takes: dict[tuple[str, str], Row] = {}
     for line, values in ((row.number, row.values) for row in table.lines):
         try:
             row = _read_row(folder, line, values)
             _refuse_second_line(row, lines_of)
+            _refuse_other_records(row, takes)
         except BadInput as error:
             problems.append(Problem(line, values.get("file", ""), f"Line {line}: {error}"))
         else:
@@ -105,6 +112,7 @@ def _read_row(folder: Path, line: int, values: dict[str, str]) -> Row:
         prompt=_read_prompt(file, values.get("prompt", "")),
         recorded_at=_read_time(file, values.get("recorded_at", "")),
         language=values.get("language", ""),
+        placing=read_placing(file, values),
     )
 
 
@@ -115,6 +123,25 @@ def _refuse_second_line(row: Row, lines_of: dict[Path, int]) -> None:
             f"{row.file} stands in line {first} already. Keep the line that is right and remove "
             "the other."
         )
+
+
+def _refuse_other_records(row: Row, takes: dict[tuple[str, str], Row]) -> None:
+    """Refuse a row that disagrees with the first one of its take."""
+    if not row.placing.take:
+        return
+    first = takes.setdefault((row.participant, row.placing.take), row)
+    for called, here, there in (
+        ("prompt", row.prompt, first.prompt),
+        ("recorded_at", row.recorded_at, first.recorded_at),
+        ("language", row.language, first.language),
+        ("condition", row.placing.condition, first.placing.condition),
+    ):
+        if here != there:
+            raise BadInput(
+                f"{row.file} has another {called} than line {first.line}, which is of the same "
+                f"take “{row.placing.take}” of {row.participant}. All views of a take share "
+                "prompt, recorded_at, language and condition: correct the one that is wrong."
+            )
 
 
 def _inside(folder: Path, file: str) -> Path | None:
@@ -143,7 +170,9 @@ def _videos_without_a_line(folder: Path, named: set[Path], manifest: str) -> lis
     found = sorted(
         path
         for path in folder.rglob("*")
-        if path.suffix.lower() in VIDEO_SUFFIXES and path.is_file() and path.resolve() not in named
+        if path.suffix.lower() in VIDEO_SUFFIXES | SENSOR_SUFFIXES
+        and path.is_file()
+        and path.resolve() not in named
     )
     problems = []
     for path in found:

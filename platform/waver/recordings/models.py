@@ -75,6 +75,8 @@ class Recording(Row):
     # What the researcher must know: sentences, newest last (no sound, two people, ...).
     notes = models.JSONField(default=list)
     error = models.TextField(blank=True)
+    # What stages asked when a person accepted the recording as it is; null: nobody has.
+    accepted_decisions = models.JSONField(null=True, blank=True, default=None)
     original_name = models.CharField(max_length=255)  # personal data: never shown to raters
     original_sha256 = models.CharField(max_length=64)
     is_synthetic = models.BooleanField(default=False)
@@ -90,7 +92,10 @@ class Recording(Row):
         constraints = [
             models.UniqueConstraint(
                 fields=["study", "original_sha256"], name="recording_not_twice_in_a_study"
-            )
+            ),
+            models.UniqueConstraint(
+                fields=["take"], condition=Q(view="webcam"), name="recording_one_webcam_per_take"
+            ),
         ]
         indexes = [models.Index(fields=["study", "state"], name="recording_study_state")]
 

@@ -15,8 +15,11 @@ from waver.core.errors import BadInput, Conflict, ConsentRefused, Missing
 from waver.core.jobs import enqueue
 from waver.core.models import Job
 from waver.core.subjects import Subject
+from waver.recordings import takes
+from waver.recordings.decisions import asked_by_stages
 from waver.recordings.models import Asset, Recording, Stage, Take
-from waver.recordings.pipeline import stages_of
+from waver.recordings.pipeline import stages_known, stages_of
+from waver.recordings.placing import Placing
 from waver.studies.models import Prompt, Study
 
 SUBJECT_KIND = "recording"
@@ -27,6 +30,8 @@ _MEDIA_TYPES = {
     ".webm": "video/webm",
     ".mkv": "video/x-matroska",
     ".avi": "video/x-msvideo",
+    ".csv": "text/csv",
+    ".edf": "application/edf",
 }
 
 
@@ -48,17 +53,21 @@ def receive(
     recorded_at: datetime | None,
     actor: str,
     language: str = "",
+    placing: Placing | None = None,
 ) -> Recording:
     """Take in one recording: ask consent, keep the original, queue its preparation.
 
     The original is stored by its hash; then its rows and its first job are made in one
     transaction. Whether the file is a video at all is found out by the first stage, so that a
     damaged original is kept too. `language` is what is spoken, one of the study's languages; "" for
-    that of the participant's consent form.
-    Raises Missing for an unknown participant, prompt or file, BadInput for a recording time in the
-    future or a language that the study has not, ConsentRefused (also for an undated recording),
+    that of the participant's consent form. `placing` says which view of which take it is; without
+    it, the webcam of a take of its own.
+    Raises Missing for an unknown participant, prompt or file and for a view of a take without a
+    webcam, BadInput for a recording time in the future or a language that the study has not,
+    ConsentRefused (also for an undated recording), Conflict for what does not fit its take,
     Duplicate for bytes that are there.
     """
+    placing = placing or Placing()
     participant = _participant(study, participant_code)
     prompt = _prompt(study, prompt_order)
     _check_time(original_name, recorded_at)
@@ -79,10 +88,15 @@ def receive(
             if not decision or recorded_at is None:
                 raise ConsentRefused(decision.reason, purpose=decision.purpose.value)
             _refuse_duplicate(study, stored.sha256, original_name)
-            take = Take.objects.create(
-                participant=participant, prompt=prompt, recorded_at=recorded_at, language=language
+            take = takes.join(
+                participant=participant,
+                prompt=prompt,
+                recorded_at=recorded_at,
+                language=language,
+                placing=placing,
+                name=original_name,
             )
-            return _make_rows(take, stored, original_name=original_name, actor=actor)
+            return _make_rows(take, stored, placing, original_name=original_name, actor=actor)
     except IntegrityError:
         _refuse_duplicate(study, stored.sha256, original_name)  # somebody else was faster
         raise
@@ -90,10 +104,15 @@ def receive(
         storage.discard(stored)  # does nothing once the original has its reference
 
 
-def _make_rows(take: Take, stored: storage.Stored, *, original_name: str, actor: str) -> Recording:
+def _make_rows(
+    take: Take, stored: storage.Stored, placing: Placing, *, original_name: str, actor: str
+) -> Recording:
     recording = Recording.objects.create(
         study=take.participant.study,
         take=take,
+        view=placing.view,
+        offset_us=placing.offset_us or 0,
+        occlusion=placing.occlusion,
         original_name=original_name,
         original_sha256=stored.sha256,
         is_synthetic=take.participant.is_synthetic or take.participant.study.is_synthetic,
@@ -103,7 +122,13 @@ def _make_rows(take: Take, stored: storage.Stored, *, original_name: str, actor:
         kind=Asset.Kind.ORIGINAL,
         blob=storage.acquire(stored),
         media_type=_MEDIA_TYPES.get(Path(original_name).suffix.lower(), "application/octet-stream"),
-        made_by={"stage": "receive", "version": 1, "inputs": [], "tools": {}, "parameters": {}},
+        made_by={
+            "stage": "receive",
+            "version": 1,
+            "inputs": [],
+            "tools": {},
+            "parameters": takes.received_with(placing),
+        },
     )
     Stage.objects.bulk_create(
         Stage(recording=recording, name=kind.name, version=kind.version)
@@ -137,7 +162,12 @@ def accept(*, recording: Recording, actor: str) -> None:
 
     Raises Conflict when it does not need one (any more).
     """
-    states.move(recording, to=Recording.State.READY, allowed_from=[Recording.State.ATTENTION])
+    states.move(
+        recording,
+        to=Recording.State.READY,
+        allowed_from=[Recording.State.ATTENTION],
+        accepted_decisions=asked_by_stages(stages_known(recording)),
+    )
     audit.record(
         actor=actor,
         verb="recording.accepted",

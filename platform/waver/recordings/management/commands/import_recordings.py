@@ -40,11 +40,12 @@ class Command(BaseCommand):
         except WaverError as error:
             raise CommandError(error.sentence) from error
         count = Counter(outcome.result for outcome in outcomes)
+        changed = f"{count[Result.CORRECTED]} corrected, " if count[Result.CORRECTED] else ""
         self.stdout.write(
             f"{count[Result.IMPORTED]} imported, {count[Result.THERE_ALREADY]} there already, "
-            f"{count[Result.REFUSED]} refused."
+            f"{changed}{count[Result.REFUSED]} refused."
         )
-        if not count[Result.IMPORTED] and not count[Result.THERE_ALREADY]:
+        if count[Result.REFUSED] == len(outcomes):
             raise CommandError("Nothing could be imported. The sentences above say why.")
 
     def _import(self, study: Study, folder: Path, manifest: Manifest) -> list[Outcome]:
@@ -64,6 +65,8 @@ class Command(BaseCommand):
                 progress.advance(bar)
                 if outcome.result is Result.REFUSED:
                     console.print(f"Refused: {outcome.sentence}", markup=False)
+                elif outcome.result is Result.CORRECTED:
+                    console.print(outcome.sentence, markup=False)
 
             return import_folder(
                 study=study,
