@@ -16,6 +16,7 @@ from waver.core.models import AuditEntry, Blob, Job
 from waver.recordings import pipeline, services
 from waver.recordings.import_folder import import_folder
 from waver.recordings.models import Asset, CueCandidate, ModelRun, Recording, Stage
+from waver.recordings.quality.catalogue import FIGURES, value_of
 from waver.recordings.timeline import timeline
 from workers import runner
 from workers.tasks import recordings as handlers
@@ -45,7 +46,7 @@ def test_a_recording_becomes_ready_and_says_how_each_asset_was_made(receive, fac
     assert recording.state == Recording.State.READY, recording.error
     assert (recording.frame_count, recording.rate, recording.duration_us) == (15, 15, 1_000_000)
     assert stages_of(recording) == dict.fromkeys(
-        ("normalise", "faces", "speech", "cues"), ("done", 1)
+        ("normalise", "faces", "speech", "cues", "quality"), ("done", 1)
     )
     assert any("no sound track" in note for note in recording.notes)
 
@@ -62,6 +63,14 @@ def test_a_recording_becomes_ready_and_says_how_each_asset_was_made(receive, fac
 
     track = recording.face_tracks.get()
     assert (track.start_us, track.end_us, track.is_participant) == (0, 1_000_000, True)
+    quality = recording.quality
+    assert (quality.verdict, quality.reasons, quality.rules) == ("no_rules", [], None)
+    assert set(quality.figures) == set(FIGURES)
+    known = {key: value_of(quality.figures, key) for key in FIGURES}
+    assert (known["usable_face_share"], known["people"], known["duration_s"]) == (1.0, 1.0, 1.0)
+    assert known["face_size_px"] is not None
+    assert 0 <= known["light_imbalance"] < 0.5
+    assert quality.figures["voice_level_dbfs"] == {"undefined": "The recording has no sound track."}
     run = ModelRun.objects.get(recording=recording)
     assert (run.card.code, run.coverage) == ("waver-cues", 1.0)
 

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
 
 from waver.core.errors import IntegrityProblem
-from waver.recordings.models import CueCandidate, FaceTrack, ModelCard, ModelRun, Recording
+from waver.recordings.models import (
+    CueCandidate,
+    FaceTrack,
+    ModelCard,
+    ModelRun,
+    Recording,
+    SensorChannel,
+)
+from waver.recordings.quality import rules
 
 
 @dataclass(frozen=True)
@@ -49,11 +59,46 @@ class ModelUse:
 
 
 @dataclass(frozen=True)
+class ChannelRead:
+    """One sensor channel, from `start_us` to before `end_us` on its recording's clock.
+
+    The rate, in samples per second, is None where samples carry their own times; the extremes are
+    None where every sample is missing.
+    """
+
+    number: int
+    name: str
+    unit: str
+    rate: Fraction | None
+    samples: int
+    missing: int
+    start_us: int
+    end_us: int
+    minimum: float | None
+    maximum: float | None
+
+    def row_of(self, recording: Recording) -> SensorChannel:
+        """Give the row of this channel, not yet stored."""
+        fields = {name: value for name, value in vars(self).items() if name != "rate"}
+        return SensorChannel(
+            recording=recording,
+            rate_numerator=self.rate.numerator if self.rate else None,
+            rate_denominator=self.rate.denominator if self.rate else None,
+            **fields,
+        )
+
+
+@dataclass(frozen=True)
 class Findings:
-    """The rows that a stage leaves. None leaves what is there; an empty list removes it."""
+    """The rows that a stage leaves. None leaves what is there; an empty list removes it.
+
+    `quality` are the figures of waver.recordings.quality.catalogue.
+    """
 
     faces: Sequence[FaceSeen] | None = None
     models: Sequence[ModelUse] | None = None
+    quality: Mapping[str, Any] | None = None
+    channels: Sequence[ChannelRead] | None = None
 
     def write(self, recording: Recording) -> None:
         """Replace the recording's rows by these, in the caller's transaction.
@@ -69,6 +114,11 @@ class Findings:
             recording.model_runs.all().delete()
             for use in self.models:
                 _write_run(recording, use)
+        if self.channels is not None:
+            recording.sensor_channels.all().delete()
+            SensorChannel.objects.bulk_create(read.row_of(recording) for read in self.channels)
+        if self.quality is not None:
+            rules.record(recording, self.quality)
 
 
 def _write_run(recording: Recording, use: ModelUse) -> None:

@@ -7,4 +7,11 @@ from waver.core.jobs import declare
 NORMALISE = declare("recordings.normalise", queue="cpu", lease_seconds=60, limit_seconds=7200)
 FACES = declare("recordings.faces", queue="cpu", lease_seconds=60, limit_seconds=7200)
 SPEECH = declare("recordings.speech", queue="cpu", lease_seconds=60, limit_seconds=3600)
+SIGNALS = declare("recordings.signals", queue="cpu", lease_seconds=60, limit_seconds=7200)
 CUES = declare("recordings.cues", queue="gpu", lease_seconds=60, limit_seconds=3600)
+MASK = declare("recordings.mask", queue="cpu", lease_seconds=60, limit_seconds=6 * 3600)
+QUALITY = declare("recordings.quality", queue="cpu", lease_seconds=60, limit_seconds=3600)
+# Of a study: all of its recordings by its newest thresholds.
+JUDGE_QUALITY = declare(
+    "recordings.judge_quality", queue="io", lease_seconds=60, limit_seconds=3600
+)

@@ -1,7 +1,7 @@
 """The stages that prepare a recording: what each needs, when it runs, and what it leaves behind.
 
     normalise -> faces  \\
-              -> speech  -> cues -> ready, or a decision is needed
+              -> speech  -> cues, quality -> ready, or a decision is needed
 
 Which stages a recording has depends on its view; a stage on request runs when somebody asks for it.
 
@@ -30,9 +30,11 @@ from waver.core.errors import Conflict, ConsentRefused, Missing
 from waver.core.jobs import JobName, JobRun, enqueue
 from waver.core.models import Job
 from waver.recordings import jobs
+from waver.recordings.decisions import still_open
 from waver.recordings.findings import Findings
 from waver.recordings.models import Asset, Recording, Stage
 from waver.recordings.subjects import subject_of
+from waver.recordings.takes import notes_of
 
 _Kind = Asset.Kind
 _State = Recording.State
@@ -74,8 +76,35 @@ CUES = StageKind(
     views=frozenset({_View.WEBCAM}),
     missing="No cue candidates were marked.",
 )
-STAGES = (NORMALISE, FACES, SPEECH, CUES)
-_BY_JOB = {kind.job.name: kind for kind in STAGES}
+SIGNALS = StageKind(
+    "signals",
+    1,
+    jobs.SIGNALS,
+    Purpose.PROCESS,
+    (_Kind.ORIGINAL,),
+    views=frozenset({_View.PHYSIOLOGY}),
+)
+QUALITY = StageKind(
+    "quality",
+    1,
+    jobs.QUALITY,
+    Purpose.PROCESS,
+    (_Kind.LANDMARKS, _Kind.CROPS, _Kind.CROP_INDEX, _Kind.SPEECH, _Kind.AUDIO_16K),
+    ("faces", "speech"),
+    views=frozenset({_View.WEBCAM}),
+    missing="Its quality was not measured.",
+)
+STAGES = (NORMALISE, FACES, SPEECH, SIGNALS, CUES, QUALITY)
+MASK = StageKind(
+    "mask",
+    1,
+    jobs.MASK,
+    Purpose.PROCESS,
+    (_Kind.PROXY, _Kind.LANDMARKS),
+    ("faces",),
+    on_request=True,
+)
+_BY_JOB = {kind.job.name: kind for kind in (*STAGES, MASK)}
 
 
 def stages_of(view: str) -> list[StageKind]:
@@ -343,11 +372,9 @@ def _settle(recording: Recording, job: Job) -> None:
 
     `job` is the one that ends in this transaction.
     """
-    wanted = stages_of(recording.view)
-    stages = {stage.name: stage for stage in recording.stages.all()}
-    known = [(kind, stages[kind.name]) for kind in wanted if kind.name in stages]
-    notes = [note for _, stage in known for note in stage.figures.get("notes", [])]
-    decisions = [stage.figures["decide"] for _, stage in known if stage.figures.get("decide")]
+    known = stages_known(recording)
+    notes = notes_of(recording)
+    notes += [note for _, stage in known for note in stage.figures.get("notes", [])]
     for bad, state in (
         (Stage.State.REFUSED, _State.REFUSED),
         (Stage.State.FAILED, _State.FAILED),
@@ -360,24 +387,31 @@ def _settle(recording: Recording, job: Job) -> None:
     if not covered:
         _move(recording, _State.REFUSED, error=covered.reason, notes=notes)
         return
-    if _is_unfinished(recording, wanted, stages, job):
+    if _is_unfinished(recording, known, job):
         _move(recording, _State.PROCESSING, notes=notes)
         return
     for kind, stage in known:
         if stage.state in (Stage.State.REFUSED, Stage.State.FAILED):
             notes.append(f"{kind.missing} {stage.error}")
-        if stage.state == Stage.State.FAILED:
-            decisions.append(notes[-1])
+    decisions = still_open(recording, known)
     state = _State.ATTENTION if decisions else _State.READY
     _move(recording, state, error=" ".join(decisions), notes=notes)
 
 
+def stages_known(recording: Recording) -> list[tuple[StageKind, Stage]]:
+    """Give the recording's stages that were begun or wait, each with its kind, in their order."""
+    stages = {stage.name: stage for stage in recording.stages.all()}
+    wanted = stages_of(recording.view)
+    return [(kind, stages[kind.name]) for kind in wanted if kind.name in stages]
+
+
 def _is_unfinished(
-    recording: Recording, wanted: Sequence[StageKind], stages: Mapping[str, Stage], job: Job
+    recording: Recording, known: Sequence[tuple[StageKind, Stage]], job: Job
 ) -> bool:
     """Tell whether a stage is still to come: one that never ended, or one queued to run again."""
     ended = (Stage.State.DONE, Stage.State.FAILED, Stage.State.REFUSED)
-    if any(kind.name not in stages or stages[kind.name].state not in ended for kind in wanted):
+    wanted = stages_of(recording.view)
+    if len(known) < len(wanted) or any(stage.state not in ended for _, stage in known):
         return True
     return (
         Job.objects.filter(

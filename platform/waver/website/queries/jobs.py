@@ -20,6 +20,8 @@ TITLES = {
     "recordings.faces": "Finding and following faces",
     "recordings.speech": "Finding speech and pauses",
     "recordings.cues": "Marking cue candidates",
+    "recordings.quality": "Measuring quality",
+    "recordings.judge_quality": "Judging recordings by the thresholds",
     "annotation.publish": "Sending clips to raters",
     "annotation.collect": "Fetching raters' work",
     "annotation.forget_raters": "Removing what is kept about raters whose time is over",

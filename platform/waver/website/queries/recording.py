@@ -22,6 +22,8 @@ STAGE_TITLES = {
     "faces": "Faces found and followed",
     "speech": "Speech and pauses found",
     "cues": "Cue candidates marked",
+    "quality": "Quality measured",
+    "mask": "Faces masked",
 }
 # A stage's notes and decisions stand on the recording itself.
 SAID_ELSEWHERE = {"notes", "decide"}
