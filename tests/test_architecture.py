@@ -17,6 +17,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ["platform/waver", "annotation", "workers"]
 PURE = [
     "workers/media", "workers/faces", "workers/speech", "workers/prelabel", "workers/samples",
+    "workers/signals",
     "annotation/agreement", "annotation/codebooks",
 ]  # fmt: skip
 HEAVY = {"onnxruntime", "onnx", "torch", "cv2", "av", "pyarrow", "scipy", "pandas",

@@ -122,9 +122,9 @@ class CsvFile:
         import numpy as np
 
         layout, done = self._layout, 0
-        for line, rows in self._chunks():
+        for lines, rows in self._chunks():
             if layout.clock is not None:
-                times = self._times(rows, line, layout.clock)
+                times = self._times(rows, lines, layout.clock)
             elif layout.rate is not None:
                 times = sample_times(done, len(rows), layout.rate)
             if not done:
@@ -136,7 +136,7 @@ class CsvFile:
             done += len(rows)
             for number, column in enumerate(layout.columns):
                 cells = [row[column] for row in rows]
-                yield Piece(number, times, np.array(self._numbers(cells, number, line)))
+                yield Piece(number, times, np.array(self._numbers(cells, number, lines)))
         if not done:
             raise SignalError(f"{self.shown} has a header but no samples. Export it again.")
         self._say()
@@ -257,8 +257,8 @@ class CsvFile:
 
     # ---- the samples ----
 
-    def _chunks(self) -> Iterator[tuple[int, list[list[str]]]]:
-        """Give the table's rows in chunks, with the line number of each one's first."""
+    def _chunks(self) -> Iterator[tuple[list[int], list[list[str]]]]:
+        """Give the table's rows in chunks, with the line number of each."""
         layout = self._layout
         with self._open() as stream:
             lines = self._lines(stream)
@@ -268,21 +268,24 @@ class CsvFile:
                 lines = (line.replace(",", ".") for line in lines)
             reader = csv.reader(lines, delimiter=layout.separator)
             rows: list[list[str]] = []
+            numbers: list[int] = []
             try:
                 for row in reader:
+                    line = layout.first_line + reader.line_num - 1
                     if any(cell.strip() for cell in row):
-                        rows.append(self._fitted(row, layout.first_line + reader.line_num - 1))
+                        rows.append(self._fitted(row, line))
+                        numbers.append(line)
                     if len(rows) == _ROWS:
-                        yield layout.first_line + reader.line_num - len(rows), rows
+                        yield numbers, rows
                         self._on_bytes(stream.buffer.tell())
-                        rows = []
+                        rows, numbers = [], []
             except csv.Error as error:
                 line = layout.first_line + reader.line_num - 1
                 raise SignalError(
                     f"{self.shown} is no proper CSV at line {line} ({error}). Export it again."
                 ) from error
             if rows:
-                yield layout.first_line + reader.line_num - len(rows), rows
+                yield numbers, rows
 
     def _fitted(self, row: list[str], line: int) -> list[str]:
         width = self._layout.width
@@ -295,32 +298,34 @@ class CsvFile:
             "Export the file again; the copy may have broken off."
         )
 
-    def _numbers(self, cells: list[str], channel: int, line: int) -> list[float]:
+    def _numbers(self, cells: list[str], channel: int, lines: Sequence[int]) -> list[float]:
         """Read a column's cells; NaN where one is missing."""
         try:
             values = [float(cell) for cell in cells]
         except ValueError:
-            return self._slowly(cells, channel, line)
+            return self._slowly(cells, channel, lines)
         # Python also reads 1_000 and inf, which no sensor writes.
         if any(abs(value) == float("inf") for value in values) or any("_" in c for c in cells):
-            return self._slowly(cells, channel, line)
+            return self._slowly(cells, channel, lines)
         return values
 
-    def _slowly(self, cells: Sequence[str], channel: int, line: int) -> list[float]:
+    def _slowly(self, cells: Sequence[str], channel: int, lines: Sequence[int]) -> list[float]:
         values = []
         for place, cell in enumerate(cells):
             text = cell.strip()
             value = float(text) if _NUMBER.fullmatch(text) else float("nan")
             if abs(value) == float("inf") or (value != value and text.lower() not in _MISSING):
                 raise SignalError(
-                    f"Line {line + place} of {self.shown}, column "
+                    f"Line {lines[place]} of {self.shown}, column "
                     f"“{self.channels[channel].name}”: “{text[:40]}” is no number. Correct it, or "
                     "leave the cell empty where a sample is missing."
                 )
             values.append(value)
         return values
 
-    def _times(self, rows: list[list[str]], line: int, clock: _Ticks | _Dates) -> NDArray[np.int64]:
+    def _times(
+        self, rows: list[list[str]], lines: Sequence[int], clock: _Ticks | _Dates
+    ) -> NDArray[np.int64]:
         import numpy as np
 
         column, times = self._layout.time, []
@@ -329,10 +334,10 @@ class CsvFile:
             try:
                 us = clock.read(text)
             except (ValueError, TypeError):  # TypeError: only some of the dates have a time zone
-                raise self._no_time(text, line + place) from None
+                raise self._no_time(text, lines[place]) from None
             if self._last_us is not None and us < self._last_us:
                 raise SignalError(
-                    f"The time in line {line + place} of {self.shown}, “{text[:40]}”, lies before "
+                    f"The time in line {lines[place]} of {self.shown}, “{text[:40]}”, lies before "
                     "that of the line above. Put the lines into the order of time; where the "
                     "sensor's clock was set back, split the file there."
                 )

@@ -143,6 +143,7 @@ def is_camera(recording: Recording) -> bool:
 
 def sensors_of(recording_id: str) -> dict[str, str]:
     """Give what was said about a sensor file on receipt: `rate`, `channels`, `unit`, or less."""
-    original = Asset.objects.filter(recording_id=UUID(recording_id), kind=Asset.Kind.ORIGINAL).first()
+    originals = Asset.objects.filter(kind=Asset.Kind.ORIGINAL)
+    original = originals.filter(recording_id=UUID(recording_id)).first()
     said = original.made_by.get("parameters", {}).get("sensors", {}) if original else {}
     return {str(name): str(text) for name, text in said.items()}
