@@ -16,7 +16,8 @@ class VideoStream:
 
     `width` and `height` are as stored, before `rotation` (degrees, counter-clockwise) is applied;
     `frame_count` is counted, not taken from the header; `first_pts` is the file's own time of the
-    first presented frame in ticks of `time_base` (it may be negative); `mean_rate` is frames per
+    first presented frame in ticks of `time_base` (it may be negative) and `end_pts` where the last
+    one ends; `mean_rate` is frames per
     second over the whole stream; `variable` says that the gaps between frames differ by more than
     their rounding.
     """
@@ -28,6 +29,7 @@ class VideoStream:
     rotation: int
     frame_count: int
     first_pts: int
+    end_pts: int
     first_pts_us: int
     mean_rate: Fraction
     variable: bool

@@ -42,6 +42,9 @@ def conversion(
         pictures[0]
         .filter("setpts", "PTS-STARTPTS")
         .filter("fps", fps=f"{rate.numerator}/{rate.denominator}", start_time=0, round="near")
+        # how long the last frame is shown, ffmpeg's versions do not agree on: the recording says it
+        .filter("tpad", stop=timing.MOST_REPEATS, stop_mode="clone")
+        .filter("trim", end_frame=frames_wanted(found, rate))
         .filter("scale", "trunc(iw*max(sar,1)/2)*2", "trunc(ih*max(1/sar,1)/2)*2")
         .filter("setsar", "1")
         .filter("format", "yuv420p")
@@ -72,6 +75,12 @@ def conversion(
     return ffmpeg.merge_outputs(*outputs)
 
 
+def frames_wanted(found: Probe, rate: Fraction) -> int:
+    """Return how many frames the proxy is to have: the recording's length by its own account."""
+    video = found.video
+    return timing.wanted_count(video.first_pts, video.end_pts, time_base=video.time_base, rate=rate)
+
+
 def _sounds(
     recording: Any, found: Probe, rate: Fraction, clock: SoundClock | None
 ) -> tuple[Any | None, Any, Any]:
@@ -82,8 +91,7 @@ def _sounds(
     """
     import ffmpeg  # noqa: TID251 - this is the one place that composes commands
 
-    count = max(1, timing.rescale(found.duration_us, rate / 1_000_000))
-    end = float(count / rate)
+    end = float(frames_wanted(found, rate) / rate)
     if found.audio is None or clock is None:
         silence = ffmpeg.input("anullsrc=r=48000:cl=mono", format="lavfi")
         copies = silence.filter("atrim", end=f"{end:.6f}").filter_multi_output("asplit")

@@ -83,7 +83,7 @@ def inspect(wanted: Wanted) -> Probe:
             pictures.first = first_pts
         described = _describe_video(video, pictures, rotation, shown)
         _refuse_missing_frames(video, pictures, shown)
-        duration_us = _to_us(pictures.end - (pictures.first or 0), described.time_base)
+        duration_us = _to_us(described.end_pts - described.first_pts, described.time_base)
         _refuse_absurd_duration(duration_us, wanted.media_seconds, shown)
         return Probe(
             container=container,
@@ -231,11 +231,18 @@ def _describe_video(
         rotation=rotation,
         frame_count=pictures.count,
         first_pts=pictures.first,
+        end_pts=pictures.end if pictures.end > pictures.last else _end_by_gap(pictures.times),
         first_pts_us=_to_us(pictures.first, time_base),
         mean_rate=mean_rate,
         variable=_is_variable(pictures.times),
         time_base=time_base,
     )
+
+
+def _end_by_gap(times: array[int]) -> int:
+    """Where the last picture ends if its length is not written: as far off as the one before."""
+    *_, before, last = [min(times), *sorted(times)]
+    return 2 * last - before
 
 
 def _is_variable(times: array[int]) -> bool:

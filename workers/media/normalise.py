@@ -18,7 +18,7 @@ from typing import Any
 
 from workers.media import runner, sound_clock, timing
 from workers.media.errors import MediaToolError, RefusedRecordingError
-from workers.media.graph import FRAME_LOG, NAMES, conversion
+from workers.media.graph import FRAME_LOG, NAMES, conversion, frames_wanted
 from workers.media.probe import Probe, opened, probe
 from workers.media.runner import Limits
 from workers.media.soundtrack import sound_figures, sound_notes
@@ -94,7 +94,9 @@ def normalise(
         frames = timing.read_frame_log(work / FRAME_LOG, found.video.time_base)
         _check_start(frames, found, shown)
         written = _check_proxy(work / NAMES["video"], rate, limits, shown)
-        frame_map = timing.map_frames(frames, rate=rate, count=written.count)
+        frame_map = timing.map_frames(
+            frames, rate=rate, count=written.count, wanted=frames_wanted(found, rate)
+        )
         timing.write_frame_map(work / NAMES["frame_map"], frame_map, rate=rate, frame_us=frame_us)
         proxy_us = [frame_us(n, rate) for n in range(written.count)]
         figures = _figures(found, frames, frame_map, proxy_us, rate)

@@ -33,6 +33,10 @@ STANDARD_RATES: tuple[Fraction, ...] = (
 )
 
 
+#: How often the last frame may be shown again, to fill the recording's own length.
+MOST_REPEATS = 2
+
+
 @dataclass(frozen=True, slots=True)
 class SourceFrames:
     """Times of the source frames, in ticks of `time_base`, as ffmpeg presented them.
@@ -71,27 +75,43 @@ def rescale(ticks: int, scale: Fraction) -> int:
     return rounded if ticks >= 0 else -rounded
 
 
-def expected_counts(frames: SourceFrames, rate: Fraction) -> tuple[int, ...]:
+def wanted_count(first: int, end: int, *, time_base: Fraction, rate: Fraction) -> int:
+    """Return how many frames of `rate` a proxy of pictures from `first` to `end` ticks has."""
+    return max(1, rescale(end - first, time_base * rate))
+
+
+def expected_counts(
+    frames: SourceFrames, rate: Fraction, *, wanted: int | None = None
+) -> tuple[int, ...]:
     """Return how many frames of `rate` the filter makes of `frames`, the first at time 0.
 
-    There can be two answers, because only the last frame's length is a matter of opinion: ffmpeg
-    takes the container's, or the gap before the frame where it thinks the container made it up
-    (fftools/ffmpeg_dec.c, video_duration_estimate). The map of all frames before is the same.
+    There can be several answers, because only the last frame's length is a matter of opinion:
+    ffmpeg takes the container's, or the gap before the frame where it thinks the container made it
+    up (fftools/ffmpeg_dec.c, video_duration_estimate); version 5.1 may take none at all. The map of
+    all frames before is the same. Where `wanted` is given, the conversion repeats the last frame up
+    to MOST_REPEATS times, or cuts, to come to that count.
     """
     ends = [frames.end]
     if len(frames.pts) > 1:
         ends.append(2 * frames.pts[-1] - frames.pts[-2])
+    if wanted is not None:
+        ends.append(frames.pts[-1])
     scale = frames.time_base * rate
-    return tuple(dict.fromkeys(rescale(end - frames.pts[0], scale) for end in ends))
+    counts = (rescale(end - frames.pts[0], scale) for end in ends)
+    if wanted is not None:
+        counts = (min(wanted, count + MOST_REPEATS) for count in counts)
+    return tuple(dict.fromkeys(counts))
 
 
-def map_frames(frames: SourceFrames, *, rate: Fraction, count: int) -> FrameMap:
-    """Return the map of a proxy of `count` frames at `rate`.
+def map_frames(
+    frames: SourceFrames, *, rate: Fraction, count: int, wanted: int | None = None
+) -> FrameMap:
+    """Return the map of a proxy of `count` frames at `rate`; `wanted`: see `expected_counts`.
 
     Source times are microseconds after the first source frame, rounded half up. Raises
     MediaToolError where the filter would have made another number of frames than the proxy has.
     """
-    expected = expected_counts(frames, rate)
+    expected = expected_counts(frames, rate, wanted=wanted)
     if count not in expected:
         raise MediaToolError(
             f"The proxy has {count} frames where {' or '.join(map(str, expected))} were expected "
