@@ -53,9 +53,10 @@ Reader = Callable[[bytes, Options], Reading]
 
 
 class Problems:
-    """Collects what is wrong with a file, each a sentence with the number of its line."""
+    """Collects what is wrong with a file, each a sentence with the number of its line (`unit`)."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, unit: str = "Line") -> None:
+        self._unit = unit
         self._told: list[str] = []
 
     def __bool__(self) -> bool:
@@ -63,7 +64,7 @@ class Problems:
 
     def add(self, line: int, sentence: str) -> None:
         """Add one; `sentence` begins with a small letter or a quotation."""
-        self._told.append(f"Line {line}: {sentence}")
+        self._told.append(f"{self._unit} {line}: {sentence}")
 
     def stop_if_any(self, name: str = "the file") -> None:
         """Raise BadInput with all of them, or the first twenty."""
@@ -86,14 +87,20 @@ def check_size(data: bytes) -> None:
 
 
 def fitted(
-    reading: Reading, *, duration_us: int, shift_us: int = 0
+    reading: Reading,
+    *,
+    duration_us: int,
+    shift_us: int = 0,
+    unit: str = "Line",
+    whole: str = "the file",
 ) -> tuple[Said, tuple[str, ...]]:
     """Hold a file's segments against the recording; give the transcript and all notes.
 
     Segments come in the order of their times and may overlap. What runs over the recording's end by
-    at most OVERRUN_US is cut there, and said so. Raises BadInput listing what does not fit.
+    at most OVERRUN_US is cut there, and said so. `unit` and `whole` are what sentences call a line
+    and the file. Raises BadInput listing what does not fit.
     """
-    problems = Problems()
+    problems = Problems(unit=unit)
     kept: list[Segment] = []
     cut = dropped = 0
     if len(reading.lines) > MOST_SEGMENTS:
@@ -109,9 +116,9 @@ def fitted(
             cut += 1
             segment = clipped(segment, 0, duration_us)
         kept.append(segment)
-    problems.stop_if_any()
+    problems.stop_if_any(whole)
     if not kept:
-        raise BadInput("The file holds no words. Choose the transcript of this recording.")
+        raise BadInput(f"{whole.capitalize()} holds no words. There is no empty transcript.")
     notes = list(reading.notes)
     if cut:
         notes.append(f"{_count(cut)} ran over the recording's end and {_was(cut)} cut there.")
