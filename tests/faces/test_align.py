@@ -5,7 +5,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from workers.faces.align import ARCFACE_TEMPLATE, is_mirrored, similarity, template, warp
+from workers.faces.align import (
+    ARCFACE_TEMPLATE,
+    is_mirrored,
+    similarity,
+    template,
+    warp,
+    windows,
+    within,
+)
 from workers.faces.errors import FaceError
 
 
@@ -79,3 +87,29 @@ def _drawn(name: str, shape: tuple[int, ...]) -> np.ndarray:
 
     seed = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "little")
     return np.random.Generator(np.random.PCG64(seed)).standard_normal(shape).astype(np.float32)
+
+
+@given(
+    turn=st.floats(-180, 180),
+    zoom=st.floats(0.2, 5),
+    x=st.floats(-80, 400),
+    y=st.floats(-80, 300),
+)
+@settings(max_examples=30, deadline=None)
+def test_a_crop_from_its_part_of_the_picture_is_the_same(
+    turn: float, zoom: float, x: float, y: float
+) -> None:
+    width, height, size = 321, 241, 64
+    picture = np.random.default_rng(3).integers(0, 255, (height, width), dtype=np.uint8)
+    a = zoom * np.exp(1j * np.radians(turn))
+    linear = np.array([[a.real, -a.imag], [a.imag, a.real]])
+    shift = np.full(2, size / 2) - linear @ [x, y]
+    matrices = np.column_stack([linear, shift])[None]
+    parts = windows(matrices, size, width=width, height=height)
+    left, top, right, bottom = parts[0]
+    assert 0 <= left < right <= width
+    assert 0 <= top < bottom <= height
+    assert left % 2 == top % 2 == 0
+    whole = warp(picture, matrices[0], size, border=16)
+    part = warp(picture[top:bottom, left:right], within(matrices, parts)[0], size, border=16)
+    np.testing.assert_array_equal(whole, part)

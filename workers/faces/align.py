@@ -17,6 +17,8 @@ Doubles = NDArray[np.float64]
 Picture = NDArray[np.uint8]
 
 TEMPLATE_SIZE = 112
+# Pixels around a crop's part of the picture.
+MARGIN = 4
 # Eye, eye, nose tip, mouth corner, mouth corner; left before right as seen in the picture.
 ARCFACE_TEMPLATE: Doubles = np.array(
     [
@@ -101,9 +103,33 @@ def warp(plane: Picture, matrix: Doubles, crop_size: int, *, border: int = 0) ->
         (crop_size, crop_size),
         flags=cv2.INTER_LINEAR,
         borderMode=cv2.BORDER_CONSTANT,
-        borderValue=(border,) * 3,
+        borderValue=(border,) * 4,
     )
     return crop.astype(np.uint8, copy=False)
+
+
+def windows(matrices: Doubles, crop_size: int, *, width: int, height: int) -> NDArray[np.int64]:
+    """The parts of a picture (width, height) that crops are cut out of.
+
+    For matrices (N, 2, 3): left, top, right, bottom (N, 4), the last two not included, with room
+    for interpolating; left and top are even. At least two pixels each way, also where a crop lies
+    outside the picture or is NaN.
+    """
+    corners = np.array([[0, 0], [crop_size, 0], [0, crop_size], [crop_size, crop_size]])
+    known = np.where(np.isfinite(matrices), matrices, np.eye(2, 3))
+    places = np.linalg.solve(known[:, :, :2], corners.T - known[:, :, 2:])  # (N, 2, 4)
+    limits = np.array([width, height])
+    first = np.floor(places.min(axis=2)).astype(np.int64) - MARGIN
+    last = np.ceil(places.max(axis=2)).astype(np.int64) + MARGIN
+    first = np.clip(first, 0, limits - 2) // 2 * 2
+    return np.hstack([first, np.clip(last, first + 2, np.maximum(limits, first + 2))])
+
+
+def within(matrices: Doubles, parts: NDArray[np.int64]) -> Doubles:
+    """The matrices (N, 2, 3) for the parts of a picture that `windows` gives."""
+    moved = matrices.copy()
+    moved[:, :, 2] += (matrices[:, :, :2] @ parts[:, :2, None])[:, :, 0]
+    return moved
 
 
 def halved(matrix: Doubles) -> Doubles:

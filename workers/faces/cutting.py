@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from workers.faces.align import halved, similarities, warp
+from workers.faces.align import halved, similarities, warp, windows, within
 from workers.faces.contact_sheet import write_contact_sheet
 from workers.faces.crops import CropReader, CropWriter
 from workers.faces.errors import FaceError
@@ -110,7 +111,8 @@ class Cutter:
                     self._face(held, piece, row)
 
     def _face(self, held: Held, piece: _Piece, row: int) -> None:
-        planes, matrix, track_id = held.planes, piece.matrices[row], piece.track_id
+        planes, track_id = held.planes.inside(piece.windows[row]), piece.track_id
+        matrix = piece.matrices[row]
         luma = warp(planes.luma, matrix, self.crop_size, border=planes.black)
         quality = measure_quality(luma, black=planes.black, span=planes.span)
         status = judge(piece.spoiled[row], quality, interpolated=piece.interpolated[row])
@@ -203,7 +205,10 @@ class _Piece:
         self.present = (track.state != ABSENT).tolist()
         self.interpolated = (track.state == INTERPOLATED).tolist()
         self.spoiled = spoiled(track.landmarks, shape=cutter.shape)
-        self.matrices = similarities(track.landmarks, cutter.crop_size)
+        matrices, size = similarities(track.landmarks, cutter.crop_size), cutter.crop_size
+        parts = windows(matrices, size, width=cutter.shape.width, height=cutter.shape.height)
+        self.windows = parts.tolist()
+        self.matrices = within(matrices, parts)
         flat = track.landmarks.reshape(-1, 10)
         self.places = np.column_stack([track.scores, track.boxes, flat]).tolist()
 
@@ -250,12 +255,17 @@ def coloured(luma: Picture, planes: Planes, matrix: NDArray[np.float64]) -> Pict
     `luma` is its brightness (size, size), `matrix` takes the frame's pixels to the crop's; the
     size is a multiple of 4.
     """
-    size = len(luma)
+    import cv2
+
+    size, half = len(luma), len(luma) // 2
     square = np.empty((size + size // 2, size), dtype=np.uint8)
     square[:size] = luma
-    half, quarter = halved(matrix), size // 4
-    for first, plane in ((size, planes.blue), (size + quarter, planes.red)):
-        square[first : first + quarter] = warp(plane, half, size // 2, border=128).reshape(-1, size)
+    # Four channels take less time than one by one, and than two.
+    four: Any = cv2.merge([planes.blue, planes.red, planes.blue, planes.red])
+    both = warp(four, halved(matrix), half, border=128)
+    for channel, first in enumerate((size, size + size // 4)):
+        place = square[first : first + size // 4].reshape(half, half)
+        cv2.extractChannel(both, channel, dst=place)
     return planes.colours(square)
 
 

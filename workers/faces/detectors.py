@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -101,8 +102,25 @@ def yunet(model_path: Path, *, long_side: int = LONG_SIDE) -> Detector:
     return YuNet(_card_of("yunet", model_path), long_side)
 
 
+class _Room:
+    """The network's input for pictures of one size, used again and again.
+
+    bytes: where the picture's blue, green and red go. places: their places in the tensor, which is
+    black around them.
+    """
+
+    def __init__(self, height: int, width: int, channels: tuple[int, int, int]) -> None:
+        self.size = height, width
+        self.tensor = np.zeros((1, 3, _filled(height), _filled(width)), dtype=np.float32)
+        self.bytes = [np.empty((height, width), np.uint8) for _ in range(3)]
+        self.places = [self.tensor[0, channel, :height, :width] for channel in channels]
+
+
 class OnnxDetector:
     """What the two networks share: the session, and fitting a picture to the working size."""
+
+    channels = (0, 1, 2)
+    """At which place the network wants blue, green and red."""
 
     def __init__(self, card: DetectorCard, long_side: int) -> None:
         if long_side < STRIDE or long_side % STRIDE:
@@ -110,8 +128,7 @@ class OnnxDetector:
         self.card = card
         self.long_side = long_side
         self.session = _session(card.path)
-        self._tensor: Floats | None = None  # one picture's room, used again and again
-        self._filled = (0, 0)
+        self._room: _Room | None = None
         picture = self.session.get_inputs()[0]
         self.input_name: str = picture.name
         if any(isinstance(side, int) for side in picture.shape[2:]):
@@ -158,13 +175,13 @@ class OnnxDetector:
         """Run the network on (height, width, 3) bytes, filled with black to multiples of 32."""
         import cv2
 
-        height, width = picture.shape[:2]
-        shape = 1, 3, -(-height // STRIDE) * STRIDE, -(-width // STRIDE) * STRIDE
-        if self._tensor is None or self._tensor.shape != shape or self._filled != (height, width):
-            self._tensor, self._filled = np.zeros(shape, dtype=np.float32), (height, width)
-        for channel, plane in enumerate(cv2.split(picture)):
-            self._tensor[0, channel, :height, :width] = plane
-        answers: list[Any] = self.session.run(self.output_names(), {self.input_name: self._tensor})
+        if self._room is None or self._room.size != picture.shape[:2]:
+            self._room = _Room(picture.shape[0], picture.shape[1], self.channels)
+        room = self._room
+        cv2.split(picture, room.bytes)
+        for plane, place in zip(room.bytes, room.places, strict=True):
+            place[...] = plane
+        answers: list[Any] = self.session.run(self.output_names(), {self.input_name: room.tensor})
         return answers
 
     def output_names(self) -> list[str]:
@@ -177,9 +194,12 @@ class CenterFace(OnnxDetector):
 
     At a cell (row r, column c) with heat h: the centre is ((c + dx + 0.5) * 4, (r + dy + 0.5) * 4),
     height and width are 4 * exp(s), landmarks are fractions of the box from its upper left corner.
-    All pairs are stored y first. The corner is taken before the box is clipped to the picture, so
-    that a face at the left or upper edge does not have its landmarks pushed inwards.
+    All pairs are stored y first, and the network was trained on red before green and blue. The
+    corner is taken before the box is clipped to the picture, so that a face at the left or upper
+    edge does not have its landmarks pushed inwards.
     """
+
+    channels = (2, 1, 0)
 
     def output_names(self) -> list[str]:
         """Heat, scale, offset, landmarks."""
@@ -187,7 +207,7 @@ class CenterFace(OnnxDetector):
 
     def find(self, bgr: Picture) -> Detections:
         """All cells whose heat reaches REPORT_SCORE."""
-        heat, scale, offset, marks = self.run(bgr[:, :, ::-1])  # the network was trained on RGB
+        heat, scale, offset, marks = self.run(bgr)
         rows, columns = np.nonzero(heat[0, 0] >= REPORT_SCORE)
         cells = np.stack([rows, columns], axis=1)  # (N, 2) as y, x, like everything below
         size = 4 * np.exp(scale[0][:, rows, columns].T)
@@ -219,27 +239,43 @@ class YuNet(OnnxDetector):
 
     def find(self, bgr: Picture) -> Detections:
         """All cells of the three maps whose score reaches REPORT_SCORE."""
-        answers = self.run(bgr)
-        columns_at_one = -(-bgr.shape[1] // STRIDE) * STRIDE
-        found = []
-        for level, stride in enumerate(self.strides):
-            kind, objectness, box, marks = (a[0] for a in answers[4 * level : 4 * level + 4])
-            likely = kind[:, 0] * objectness[:, 0]
-            chosen = np.flatnonzero(likely >= REPORT_SCORE**2)
-            if len(chosen):
-                row, column = np.divmod(chosen, columns_at_one // stride)
-                cell = np.stack([column, row], axis=1)
-                centre = (cell + box[chosen, :2]) * stride
-                half = np.exp(box[chosen, 2:]) * stride / 2
-                landmarks = (cell[:, None, :] + marks[chosen].reshape(-1, 5, 2)) * stride
-                boxes = np.concatenate([centre - half, centre + half], axis=1)
-                found.append((boxes, np.sqrt(np.minimum(likely[chosen], 1)), landmarks))
-        if not found:
+        answers = [np.concatenate(part, axis=1)[0] for part in _by_kind(self.run(bgr))]
+        kind, objectness, box, marks = answers
+        likely = kind[:, 0] * objectness[:, 0]
+        chosen = np.flatnonzero(likely >= REPORT_SCORE**2)
+        if not len(chosen):
             return Detections(NO_BOXES, NO_SCORES, NO_LANDMARKS)
-        boxes, scores, landmarks = (
-            np.concatenate(part).astype(np.float32) for part in zip(*found, strict=True)
+        height, width = map(_filled, bgr.shape[:2])
+        cells = _cells(height, width, self.strides)[chosen]
+        corner, stride = cells[:, :2], cells[:, 2:]
+        centre = corner + box[chosen, :2] * stride
+        half = np.exp(box[chosen, 2:]) * stride / 2
+        return Detections(
+            np.concatenate([centre - half, centre + half], axis=1),
+            np.sqrt(np.minimum(likely[chosen], 1)),
+            corner[:, None, :] + marks[chosen].reshape(-1, 5, 2) * stride[:, None, :],
         )
-        return Detections(boxes, scores, landmarks)
+
+
+def _filled(side: int) -> int:
+    """A picture's side filled up to whole strides."""
+    return -(-side // STRIDE) * STRIDE
+
+
+def _by_kind(answers: list[Floats]) -> list[list[Floats]]:
+    """YuNet's answers of all strides, kind by kind."""
+    return [answers[kind::4] for kind in range(4)]
+
+
+@cache
+def _cells(height: int, width: int, strides: tuple[int, ...]) -> Floats:
+    """Left, top and stride of every cell of a picture's maps, (N, 3) in pixels."""
+    found = []
+    for stride in strides:
+        top, left = np.mgrid[0:height:stride, 0:width:stride].reshape(2, -1)
+        found.append(np.stack([left, top, np.full_like(left, stride)], axis=1))
+    cells: Floats = np.concatenate(found).astype(np.float32)
+    return cells
 
 
 LOADERS: dict[str, Callable[[DetectorCard, int], Detector]] = {
@@ -256,7 +292,8 @@ def best_of_overlapping(found: Detections, limit: float = OVERLAP_LIMIT) -> Dete
     while len(order):
         best, order = int(order[0]), order[1:]
         kept.append(best)
-        order = order[overlaps(found.boxes[best], found.boxes[order]) <= limit]
+        if len(order):
+            order = order[overlaps(found.boxes[best], found.boxes[order]) <= limit]
     return Detections(found.boxes[kept], found.scores[kept], found.landmarks[kept])
 
 

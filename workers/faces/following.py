@@ -98,7 +98,11 @@ class Follower:
         self.tracker = Tracker(rate=rate)
         self.settled = -1
         self.looks = 0
-        self._rate = rate
+        self._reach, self._gap, self._window = (
+            reach(rate),
+            max_gap_frames(rate),
+            window_frames(rate),
+        )
         self._detector, self._last = detector, shape.frame_count - 1
         self._every = min(every, max(1, int(rate * MAX_LOOK_SECONDS)))
         self._size = detector.working_size(shape.width, shape.height)
@@ -131,18 +135,21 @@ class Follower:
         What `tracks.complete` makes of a frame depends on later sightings: as far as a smoothing
         window reaches in a track that goes on, and up to `reach` where a gap may yet be closed.
         """
-        longest = self.settled - reach(self._rate)
+        longest = self.settled - self._reach
         return max(longest, min([self.settled, *map(self._final_of, self.tracker.active)]))
 
     def _final_of(self, track: Sightings) -> int:
-        if self.settled > track.frames[-1] + max_gap_frames(self._rate):
+        if self.settled > track.frames[-1] + self._gap:
             return self.settled
         if len(track.frames) < MIN_SIGHTINGS:
             return track.frames[0] - 1
-        return track.frames[-1] - window_frames(self._rate) + 1
+        return track.frames[-1] - self._window + 1
 
     def _look(self, held: Held) -> Look:
-        found = self._detector.detect(self._converter.picture(held.frame, self._size))
+        picture = held.planes.small(self._size)
+        if picture is None:
+            picture = self._converter.picture(held.frame, self._size)
+        found = self._detector.detect(picture)
         return Look(held.number, found.scaled(*self._to_proxy))
 
     def _add(self, look: Look) -> None:
