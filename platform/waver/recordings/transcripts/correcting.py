@@ -14,7 +14,7 @@ from waver.recordings.transcripts.said import Said, Segment, Word, tidy, timed_w
 
 MOST_ROWS = 2_000
 """More than a form can hold; a longer transcript is corrected in a file and brought in again."""
-_TIME = re.compile(r"(?:(?:([0-9]{1,3}):)?([0-9]{1,3}):)?([0-9]{1,5})(?:[.,]([0-9]{1,6}))?")
+_TIME = re.compile(r"(?:(?:([0-9]{1,3}):)?([0-9]{1,5}):)?([0-9]{1,6})(?:[.,]([0-9]{1,6}))?")
 _NEW_US = 1_000_000
 
 
