@@ -42,7 +42,7 @@ PARTS = {
     "picture-anchoring-csv", "pictures-compute",
     "home", "sign-out", "label-start", "recording-timeline", "recording-media", "recording-face",
     "recording-accept", "batch-again", "batch-give-away", "agreement-look", "agreement-table",
-    "agreement-plot", "agreement-waive", "recording-elan",
+    "agreement-plot", "agreement-waive", "recording-elan", "recording-masked",
     "release-request", "release-download", "guard-redeem", "guard-session", "guard-end",
     "guard-media", "label-studio-webhook", "rater-table", "rater-held", "rater-profile",
     "rater-conflicts", "rater-course-svg", "rater-course-csv", "rater-times-svg",

@@ -85,6 +85,8 @@ EXPECTED: dict[str, tuple[Arguments, str, dict[str, int]]] = {
     # It is ready already, so there is nothing to accept (409).
     "recording-elan": (of_recording, "get", RESEARCH),
     "recording-accept": (of_recording, "post", RESEARCH | {"researcher": 409, "lead": 409}),
+    # No faces were looked for in it (409).
+    "recording-masked": (of_recording, "post", RESEARCH | {"researcher": 409, "lead": 409}),
     "batches": (lambda m: STUDY, "get", RESEARCH),
     "design": (lambda m: STUDY, "get", RESEARCH),
     # No rater is named (400).

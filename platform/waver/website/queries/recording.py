@@ -22,6 +22,7 @@ STAGE_TITLES = {
     "faces": "Faces found and followed",
     "speech": "Speech and pauses found",
     "cues": "Cue candidates marked",
+    "mask": "Faces masked",
     "quality": "Quality measured",
     "mask": "Faces masked",
 }

@@ -24,6 +24,7 @@ from waver.consent import policy
 from waver.consent.models import Purpose
 from waver.core.errors import Missing
 from waver.recordings import media, services
+from waver.recordings.masked import masked_preview
 from waver.recordings.models import Asset, Recording
 from waver.recordings.subjects import subject_of
 from waver.recordings.timeline import timeline as timeline_of
@@ -32,7 +33,7 @@ from waver.website.access import RESEARCH, StudyAccess, study_page
 from waver.website.queries import recording as queries
 
 # What a researcher's browser may fetch: never the original with its own file's contents.
-SERVED = {Asset.Kind.PROXY, Asset.Kind.CONTACT_SHEET}
+SERVED = {Asset.Kind.PROXY, Asset.Kind.CONTACT_SHEET, Asset.Kind.MASKED_PREVIEW}
 
 
 @require_safe
@@ -56,6 +57,7 @@ def recording(request: HttpRequest, member: StudyAccess, recording_id: UUID) -> 
             "consent": allowed,
             "infer": infer,
             "strips": strips,
+            "masked": masked_preview(row),
             "playable": page.has_proxy and bool(allowed) and row.rate is not None,
         },
     )
