@@ -87,10 +87,9 @@ def is_mirrored(landmarks: ArrayLike) -> bool:
     way, or the two mouth corners do. Such points come from a detector's slip; aligning them would
     give a crop that stands on its head or, in other software, a mirrored one.
     """
-    p = np.asarray(landmarks, dtype=np.float64)
-    down = (p[3] + p[4] - p[0] - p[1]) / 2
-    eyes, mouth = p[1] - p[0], p[4] - p[3]
-    return bool(_turn(eyes, down) <= 0 or _turn(mouth, down) <= 0)
+    one, other, _, left, right = np.asarray(landmarks, dtype=np.float64).tolist()
+    down = left[0] + right[0] - one[0] - other[0], left[1] + right[1] - one[1] - other[1]
+    return _turn(one, other, down) <= 0 or _turn(left, right, down) <= 0
 
 
 def warp(plane: Picture, matrix: Doubles, crop_size: int, *, border: int = 0) -> Picture:
@@ -142,8 +141,9 @@ def halved(matrix: Doubles) -> Doubles:
     return smaller
 
 
-def _turn(a: Doubles, b: Doubles) -> float:
-    return float(a[0] * b[1] - a[1] * b[0])
+def _turn(start: list[float], end: list[float], other: tuple[float, float]) -> float:
+    """Above 0 where the step from start to end turns clockwise, as seen, to the other step."""
+    return (end[0] - start[0]) * other[1] - (end[1] - start[1]) * other[0]
 
 
 def _complex(points: ArrayLike) -> NDArray[np.complex128]:

@@ -19,6 +19,9 @@ def cheapest_pairs(costs: Doubles) -> list[tuple[int, int]]:
     """
     if costs.size == 0:
         return []
+    if 1 in costs.shape:  # one face, or one track: mostly so
+        row, column = divmod(int(np.argmin(costs)), costs.shape[1])
+        return [(row, column)] if np.isfinite(costs[row, column]) else []
     finite = np.isfinite(costs)
     # One impossible pair must cost more than any set of possible ones.
     forbidden = 1 + 2 * float(np.abs(costs[finite]).sum()) if finite.any() else 1.0

@@ -77,9 +77,9 @@ class Sightings:
     def expected_box(self, frame: int) -> Floats:
         """The latest box moved on along its motion, which fades while the face is not seen."""
         unseen = frame - self.frames[-1]
-        travelled = (1 - COASTING**unseen) / (1 - COASTING)
-        shift = self.motion * travelled
-        return (self.last_box() + np.tile(shift, 2)).astype(np.float32)
+        x, y = (self.motion * ((1 - COASTING**unseen) / (1 - COASTING))).tolist()
+        left, top, right, bottom = self.places[-14:-10]
+        return np.array([left + x, top + y, right + x, bottom + y], dtype=np.float32)
 
 
 @dataclass(frozen=True)
@@ -153,11 +153,12 @@ class Tracker:
         if not self.active or not usable:
             return []
         costs = np.full((len(self.active), len(usable)), np.inf)
+        boxes, rate = found.boxes.tolist(), float(self.rate)
         for row, track in enumerate(self.active):
-            expected = track.expected_box(frame)
-            unseen = float((frame - track.frames[-1] - 1) / self.rate)
+            expected = track.expected_box(frame).tolist()
+            unseen = (frame - track.frames[-1] - 1) / rate
             for column, i in enumerate(usable):
-                cost = _cost(expected, found.boxes[i], unseen)
+                cost = _cost(expected, boxes[i], unseen)
                 if cost is not None:
                     costs[row, column] = cost
         return [(self.active[row], usable[column]) for row, column in cheapest_pairs(costs)]
@@ -228,9 +229,10 @@ def _complete(
         same = scene[before - seen[0]] == scene[after - seen[0]]
         if 1 < after - before <= limit + 1 and same:
             state[before - seen[0] + 1 : after - seen[0]] = INTERPOLATED
-    filled = np.empty((len(frames), places.shape[1]))
-    for column in range(places.shape[1]):
-        filled[:, column] = np.interp(frames, seen, places[:, column])
+    left = np.searchsorted(seen[1:-1], frames, side="right")
+    share = (frames - seen[left]) / np.maximum(np.diff(seen, append=seen[-1])[left], 1)
+    steps = np.diff(places, axis=0, append=places[-1:])
+    filled = places[left] + share[:, None] * steps[left]
     filled[state == ABSENT] = np.nan
     for number in range(len(near) + 1):
         for run_first, run_end in runs((state != ABSENT) & (scene == number)):
@@ -301,12 +303,13 @@ def choose_participant(
     return max(tracks, key=lambda t: (prominence(t), -t.track_id), default=None)
 
 
-def _cost(expected: Floats, box: Floats, unseen_seconds: float) -> float | None:
+def _cost(expected: list[float], box: list[float], unseen_seconds: float) -> float | None:
     """Cost of taking `box` for the face expected at `expected`; None when it cannot be."""
-    sizes = [math.sqrt(max(1.0, float((b[2] - b[0]) * (b[3] - b[1])))) for b in (expected, box)]
+    sizes = [math.sqrt(max(1.0, (b[2] - b[0]) * (b[3] - b[1]))) for b in (expected, box)]
     if not 1 / SIZE_FACTOR <= sizes[1] / sizes[0] <= SIZE_FACTOR:
         return None
-    away = float(np.linalg.norm(_centre(box) - _centre(expected))) / max(sizes)
+    x, y = ((box[k] + box[k + 2] - expected[k] - expected[k + 2]) / 2 for k in (0, 1))
+    away = math.hypot(x, y) / max(sizes)
     if away > min(REACH + REACH_PER_SECOND * unseen_seconds, REACH_LIMIT):
         return None
     change = abs(math.log(sizes[1] / sizes[0]))

@@ -174,6 +174,8 @@ def _shrunk(plane: Picture, size: tuple[int, int]) -> Picture:
         plane = cv2.resize(  # type: ignore[assignment]  # OpenCV's stubs widen the element type
             plane[:height, :width], (width // 2, height // 2), interpolation=cv2.INTER_AREA
         )
+    if plane.shape[::-1] == size:
+        return plane
     return cv2.resize(plane, size, interpolation=cv2.INTER_LINEAR).astype(np.uint8, copy=False)
 
 
