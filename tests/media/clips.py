@@ -39,6 +39,7 @@ def write_clip(
     audio_seconds: float | None = None,
     audio_starts: float = 0.0,
     options: dict[str, str] | None = None,
+    codec_options: dict[str, str] | None = None,
     last_ticks: int | None = None,
 ) -> Path:
     """Write a clip whose frame n is presented at `pts[n]` ticks of `time_base`.
@@ -51,6 +52,7 @@ def write_clip(
         video.codec_context.time_base = time_base
         if codec == "libx264":
             video.options = {"preset": "ultrafast", "crf": "18"}
+        video.options = {**video.options, **(codec_options or {})}
         audio = (
             None
             if audio_seconds is None

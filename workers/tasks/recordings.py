@@ -94,6 +94,7 @@ def _proxy_outcome(proxy: Proxy, folder: Path) -> Outcome:
 @handles(jobs.FACES, on_failure=pipeline.ended_badly)
 def faces(run: JobRun) -> None:
     """Find, follow, align and crop the faces of the proxy."""
+    from workers.faces.counting import check_frames
     from workers.faces.extract import extract_faces
 
     with plain_errors():
@@ -125,6 +126,11 @@ def faces(run: JobRun) -> None:
             every=LOOK_EVERY,
             expected_frames=work.recording.frame_count,
             on_progress=_reporter(run, "Finding and following faces"),
+        )
+        check_frames(
+            table=found.table,
+            crop_index=found.crop_index,
+            frame_count=work.recording.frame_count or 0,
         )
         pipeline.finish(run, work, _faces_outcome(found, folder, work.recording))
 
