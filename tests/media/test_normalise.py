@@ -78,7 +78,8 @@ def check_playable(proxy: Proxy) -> None:
     assert pq.read_metadata(proxy.frame_map).num_rows == proxy.frame_count
     assert pq.read_schema(proxy.frame_map).names == ["frame", "proxy_us", "source_us", "duplicated"]
     outline = peaks(proxy.audio_16k)
-    assert abs(len(outline) - proxy.duration_us / 50_000) <= 1
+    # ffmpeg 5.1 may leave the last frame out: the sound is then one frame longer
+    assert abs(len(outline) - proxy.duration_us / 50_000) <= 1 + 20 / proxy.rate
     assert all(0 <= level <= 1 for level in outline)
 
 

@@ -42,9 +42,6 @@ def conversion(
         pictures[0]
         .filter("setpts", "PTS-STARTPTS")
         .filter("fps", fps=f"{rate.numerator}/{rate.denominator}", start_time=0, round="near")
-        # how long the last frame is shown, ffmpeg's versions do not agree on: the recording says it
-        .filter("tpad", stop=timing.MOST_REPEATS, stop_mode="clone")
-        .filter("trim", end_frame=frames_wanted(found, rate))
         .filter("scale", "trunc(iw*max(sar,1)/2)*2", "trunc(ih*max(1/sar,1)/2)*2")
         .filter("setsar", "1")
         .filter("format", "yuv420p")
@@ -76,7 +73,7 @@ def conversion(
 
 
 def frames_wanted(found: Probe, rate: Fraction) -> int:
-    """Return how many frames the proxy is to have: the recording's length by its own account."""
+    """Return how many frames of `rate` the recording lasts, by its own account."""
     video = found.video
     return timing.wanted_count(video.first_pts, video.end_pts, time_base=video.time_base, rate=rate)
 

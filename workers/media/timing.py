@@ -33,10 +33,6 @@ STANDARD_RATES: tuple[Fraction, ...] = (
 )
 
 
-#: How often the last frame may be shown again, to fill the recording's own length.
-MOST_REPEATS = 2
-
-
 @dataclass(frozen=True, slots=True)
 class SourceFrames:
     """Times of the source frames, in ticks of `time_base`, as ffmpeg presented them.
@@ -86,10 +82,9 @@ def expected_counts(
     """Return how many frames of `rate` the filter makes of `frames`, the first at time 0.
 
     There can be several answers, because only the last frame's length is a matter of opinion:
-    ffmpeg takes the container's, or the gap before the frame where it thinks the container made it
-    up (fftools/ffmpeg_dec.c, video_duration_estimate); version 5.1 may take none at all. The map of
-    all frames before is the same. Where `wanted` is given, the conversion repeats the last frame up
-    to MOST_REPEATS times, or cuts, to come to that count.
+    ffmpeg takes the container's (`wanted` frames come of it), or the gap before the frame where it
+    thinks the container made it up (fftools/ffmpeg_dec.c, video_duration_estimate); version 5.1 may
+    take none at all. The map of all frames before is the same.
     """
     ends = [frames.end]
     if len(frames.pts) > 1:
@@ -97,10 +92,8 @@ def expected_counts(
     if wanted is not None:
         ends.append(frames.pts[-1])
     scale = frames.time_base * rate
-    counts = (rescale(end - frames.pts[0], scale) for end in ends)
-    if wanted is not None:
-        counts = (min(wanted, count + MOST_REPEATS) for count in counts)
-    return tuple(dict.fromkeys(counts))
+    counts = [rescale(end - frames.pts[0], scale) for end in ends]
+    return tuple(dict.fromkeys(counts if wanted is None else [*counts, wanted]))
 
 
 def map_frames(
