@@ -144,11 +144,13 @@ def test_extracting_again_gives_the_same_files(
     again = extract(clip, tmp_path, detector)
     for name in ("table", "crops", "crop_index", "contact_sheet"):
         assert getattr(again, name).read_bytes() == getattr(extraction, name).read_bytes()
+    assert again.pictures[0].film.read_bytes() == extraction.pictures[0].film.read_bytes()
     assert sorted(p.name for p in tmp_path.iterdir()) == [
-        "contact_sheet.jpg",
         "crops.parquet",
         "crops.tar",
         "faces.parquet",
+        "film-1.mp4",
+        "sheet-1.jpg",
     ]
 
 

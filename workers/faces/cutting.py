@@ -14,11 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from workers.faces.align import halved, similarities, warp, windows, within
-from workers.faces.contact_sheet import write_contact_sheet
 from workers.faces.crops import CropReader, CropWriter
 from workers.faces.errors import FaceError
 from workers.faces.following import Held
+from workers.faces.occlusion import Covered, Glimpses
 from workers.faces.pose import estimate_poses, eye_distances
+from workers.faces.preview import Album, TrackPictures
 from workers.faces.quality import FaceQuality, measure_quality
 from workers.faces.table import STATUSES, USABLE, WITH_CROP, FaceStatus, FaceTable, Spool
 from workers.faces.tracks import (
@@ -39,7 +40,9 @@ MIN_EYE_DISTANCE = 12.0
 # Variance of the Laplacian below which a face counts as blurred; see tests/faces/test_extract.py
 # for where a real face falls below it as it is blurred more and more.
 MIN_SHARPNESS = 12.0
+_USABLE_CODES = [STATUSES.index(status) for status in USABLE]
 REASONS = {
+    FaceStatus.OCCLUDED: "covered by something",
     FaceStatus.BLURRED: "blurred",
     FaceStatus.TOO_SMALL: "too small",
     FaceStatus.OFF_FRAME: "cut off by the picture's edge",
@@ -63,7 +66,7 @@ class Cut:
     frame_count: int
     seen: defaultdict[int, Seen] = field(default_factory=lambda: defaultdict(Seen))
     statuses: Counter[FaceStatus] = field(default_factory=Counter)
-    has_sheet: bool = False
+    pictures: list[TrackPictures] = field(default_factory=list)
     figures: dict[str, float | int | str] = field(default_factory=dict)
 
     @property
@@ -83,8 +86,8 @@ class Cutter:
 
     A face counts from when it has been seen MIN_SIGHTINGS times: fewer are a flicker of the
     detector. Rows and crops of all faces go to the folder `folder` as they come, because who the
-    participant is shows only at the end; `finish` then leaves faces.parquet, crops.tar,
-    crops.parquet and, with any crop, contact_sheet.jpg in it, and nobody else's crops.
+    participant is shows only at the end; `finish` then leaves faces.parquet, crops.tar and
+    crops.parquet in it, what shows each track (workers.faces.preview), and nobody else's crops.
     """
 
     def __init__(self, folder: Path, *, shape: VideoShape, rate: Fraction, crop_size: int) -> None:
@@ -95,6 +98,7 @@ class Cutter:
         self._folder, self._rate = folder, rate
         self._spool = Spool(folder / "rows")
         self._crops: dict[int, CropWriter] = {}
+        self._glimpses, self._album = Glimpses(folder), Album(folder, rate=rate)
 
     def take(self, block: list[Held], tracker: Tracker) -> None:
         """Measure and crop the faces of consecutive frames whose places are known."""
@@ -123,7 +127,12 @@ class Cutter:
         seen.usable += status in USABLE
         figures = quality.sharpness, quality.brightness
         self._spool.add(held.number, track_id, status, piece.places[row], figures)
-        if status in WITH_CROP:
+        self._glimpses.add(track_id, luma)
+        is_shown = self._album.note(held.number, track_id, status)
+        if status not in WITH_CROP:
+            if is_shown:
+                self._album.keep(held.number, track_id, coloured(luma, planes, matrix))
+        else:
             self._keep(held.number, track_id, coloured(luma, planes, matrix))
 
     def _keep(self, number: int, track_id: int, crop: Picture) -> None:
@@ -134,12 +143,13 @@ class Cutter:
 
     def finish(self, participant: int | None, *, frame_us: Callable[[int], int]) -> Cut:
         """Write the files for the track that is the participant's, or for nobody's."""
+        turned = [(rows["track_id"], self._poses(rows)) for rows in self._spool.by_frames()]
+        covered = Covered(self._glimpses, [(ids, angles[:, 0]) for ids, angles in turned])
         with FaceTable(self._folder / "faces.parquet", frame_us=frame_us) as table:
             figures = _Figures(self.shape)
-            for rows in self._spool.by_frames():
-                rows["yaw"], rows["pitch"], rows["roll"] = estimate_poses(
-                    rows["landmarks"], width=self.shape.width, height=self.shape.height
-                ).T
+            for rows, (_, angles) in zip(self._spool.by_frames(), turned, strict=True):
+                rows["yaw"], rows["pitch"], rows["roll"] = angles.T
+                self._cover(rows, covered)
                 figures.take(rows[rows["track_id"] == participant])
                 table.add(rows, participant=participant, until=int(rows["frame"][-1]) + 1)
             table.close(participant=participant, until=self.shape.frame_count)
@@ -148,20 +158,38 @@ class Cutter:
             self.cut.statuses[status] = count
         present = sum(figures.statuses.values())
         self.cut.statuses[FaceStatus.ABSENT] = self.shape.frame_count - present
-        kept = self._leave_only(participant)
+        kept = self._leave_only(participant, frame_us=frame_us)
         self.cut.figures = {
             "crops": len(kept),
             **{f"frames_{s.value}": self.cut.statuses[s] for s in FaceStatus},
             **figures.medians(),
         }
-        if kept:
-            reader = CropReader(self._folder / "crops.tar", self._folder / "crops.parquet")
-            write_contact_sheet(self._folder / "contact_sheet.jpg", reader, kept, frame_us=frame_us)
-            self.cut.has_sheet = True
         return self.cut
 
-    def _leave_only(self, participant: int | None) -> list[int]:
-        """Keep the participant's crops and delete the others'; give the frames of those kept."""
+    def _poses(self, rows: NDArray[np.void]) -> Floats:
+        """Yaw, pitch and roll of the rows' faces, (N, 3) degrees."""
+        width, height = self.shape.width, self.shape.height
+        return estimate_poses(rows["landmarks"], width=width, height=height).astype(np.float32)
+
+    def _cover(self, rows: NDArray[np.void], covered: Covered) -> None:
+        """Give the status occluded to the usable faces among the rows that something covers."""
+        hidden = covered.of(rows["track_id"]) & np.isin(rows["status"], _USABLE_CODES)
+        rows["status"][hidden] = STATUSES.index(FaceStatus.OCCLUDED)
+        for track_id in np.unique(rows["track_id"][hidden]).tolist():
+            frames = rows["frame"][hidden & (rows["track_id"] == track_id)]
+            self.cut.seen[track_id].usable -= len(frames)
+            self._album.cover(track_id, set(frames.tolist()))
+
+    def _leave_only(self, participant: int | None, *, frame_us: Callable[[int], int]) -> list[int]:
+        """Show each track, keep the participant's crops only; give the frames of those."""
+        for writer in self._crops.values():
+            writer.close()
+        readers = {track_id: CropReader(*self._files(track_id)) for track_id in self._crops}
+        self.cut.pictures = self._album.write(
+            self._folder, readers, first=participant, frame_us=frame_us
+        )
+        self._album.remove()
+        self._glimpses.remove()
         own = self._crops.pop(participant, None) if participant is not None else None
         writer = own or self._writer("none")
         writer.close()
@@ -175,7 +203,8 @@ class Cutter:
     def _discard(self) -> None:
         for track_id, writer in self._crops.items():
             writer.discard()
-            self._files(track_id)[0].unlink()
+            for file in self._files(track_id):
+                file.unlink(missing_ok=True)
         self._crops.clear()
 
     def _writer(self, whose: int | str) -> CropWriter:
@@ -194,6 +223,8 @@ class Cutter:
         trace: TracebackType | None,
     ) -> None:
         self._spool.remove()
+        self._glimpses.remove()
+        self._album.remove()
         self._discard()
 
 

@@ -22,6 +22,7 @@ from workers.faces.cutting import Cut, Cutter
 from workers.faces.detectors import Detector
 from workers.faces.errors import FaceError
 from workers.faces.following import Follower, Held
+from workers.faces.preview import TrackPictures
 from workers.faces.tracks import Sightings, choose_participant, max_gap_frames
 from workers.faces.video import VideoShape, check_count, frames, measure
 
@@ -58,7 +59,8 @@ class FaceExtraction:
     """What was found in a proxy, and the files that hold it.
 
     table: Parquet, see workers.faces.table. crops and crop_index: see workers.faces.crops.
-    contact_sheet: JPEG, or None where there is no crop. share_with_face: frames in which the
+    contact_sheet: the participant's (JPEG), or None where there is none. pictures: a sheet and a
+    short film of each track, see workers.faces.preview. share_with_face: frames in which the
     participant's face has a place, over all frames. people: faces seen for half a second or more.
     notes: sentences for the researcher. figures and tools: for the provenance record.
     """
@@ -67,6 +69,7 @@ class FaceExtraction:
     crops: Path
     crop_index: Path
     contact_sheet: Path | None
+    pictures: tuple[TrackPictures, ...]
     tracks: tuple[TrackSummary, ...]
     frame_count: int
     share_with_face: float
@@ -94,9 +97,9 @@ def extract_faces(
     `frame_us` gives a frame's time in microseconds, `rate` is in frames per second. `every` looks
     at every k-th frame only, and at all frames between two looks that differ. `participant` names
     the participant's track, when a person corrects the choice that the rule makes: the same video,
-    detector and `every` give the same tracks. faces.parquet, crops.tar, crops.parquet and
-    contact_sheet.jpg appear in `out_dir` when all are complete. `on_progress` is called with a
-    share from 0 to 1.
+    detector and `every` give the same tracks. faces.parquet, crops.tar, crops.parquet, and
+    sheet-N.jpg and film-N.mp4 of each track N appear in `out_dir` when all are complete.
+    `on_progress` is called with a share from 0 to 1.
     Raises FaceError when the video cannot be read, has not the expected number of frames, or has
     no track with the number `participant`.
     """
@@ -131,12 +134,17 @@ def extract_faces(
         cut.seen[t.track_id].frames >= PERSON_SECONDS * rate or t is chosen for t in tracks
     )
     share = (cut.seen[chosen.track_id].frames if chosen else 0) / shape.frame_count
-    sheet = out_dir / "contact_sheet.jpg"
+    pictures = tuple(
+        TrackPictures(made.track_id, out_dir / made.sheet.name, out_dir / made.film.name)
+        for made in cut.pictures
+    )
+    sheets = [made.sheet for made in pictures if chosen and made.track_id == chosen.track_id]
     return FaceExtraction(
         table=out_dir / "faces.parquet",
         crops=out_dir / "crops.tar",
         crop_index=out_dir / "crops.parquet",
-        contact_sheet=sheet if cut.has_sheet else None,
+        contact_sheet=sheets[0] if sheets else None,
+        pictures=pictures,
         tracks=tuple(_summary(t, cut, is_participant=t is chosen) for t in tracks),
         frame_count=shape.frame_count,
         share_with_face=share,

@@ -31,12 +31,14 @@ COLUMNS = ("frame", "time_us", "track_id", "status", *NUMBER_COLUMNS, "is_partic
 class FaceStatus(StrEnum):
     """What is known of a face in one frame; where several hold, the later one here is given.
 
-    Occlusion is not among them: the detectors at hand do not measure it. An interpolated place
-    has no score, also where the status says that the face is blurred, too small or off the frame.
+    Occluded: something covers about a third of the face or more (workers.faces.occlusion). An
+    interpolated place has no score, also where the status says that the face is occluded, blurred,
+    too small or off the frame.
     """
 
     DETECTED = "detected"
     INTERPOLATED = "interpolated"
+    OCCLUDED = "occluded"
     BLURRED = "blurred"
     TOO_SMALL = "too_small"
     OFF_FRAME = "off_frame"
@@ -44,8 +46,8 @@ class FaceStatus(StrEnum):
 
 
 USABLE = frozenset({FaceStatus.DETECTED, FaceStatus.INTERPOLATED})
-# A blurred face is still a face; what is too small or cut off would not look like one.
-WITH_CROP = USABLE | {FaceStatus.BLURRED}
+# A covered or blurred face is still a face; what is too small or cut off would not look like one.
+WITH_CROP = USABLE | {FaceStatus.OCCLUDED, FaceStatus.BLURRED}
 
 
 STATUSES = tuple(FaceStatus)
