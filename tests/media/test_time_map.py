@@ -1,4 +1,4 @@
-"""The map from proxy frames to source times, against what the proxy's pictures really show."""
+"""The map from proxy frames to source times, as it is predicted; see also test_frame_identity."""
 
 from __future__ import annotations
 
@@ -6,92 +6,20 @@ from fractions import Fraction
 from itertools import accumulate
 from pathlib import Path
 
-import pyarrow.parquet as pq
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.examples import examples
 from waver.core.clock import frame_us
 from workers.media import timing
 from workers.media.errors import MediaToolError
-from workers.media.normalise import Proxy, normalise
+from workers.media.normalise import normalise
 
 from . import clips
 
 pytestmark = pytest.mark.programs
 
-MS = Fraction(1, 1000)
 TICK = Fraction(1, 90000)
-
-
-def check_map(proxy: Proxy, pts: list[int], time_base: Fraction) -> None:
-    """Hold every row of the map to the picture that the proxy shows there."""
-    table = pq.read_table(proxy.frame_map).to_pydict()
-    shown = clips.numbers_in(proxy.video)
-    assert len(shown) == proxy.frame_count == len(table["frame"])
-    assert table["frame"] == list(range(proxy.frame_count))
-    assert table["proxy_us"] == [frame_us(n, proxy.rate) for n in range(proxy.frame_count)]
-    times = [float((time - pts[0]) * time_base * 1_000_000) for time in pts]
-    half = float(500_000 / proxy.rate)
-    for row, number in enumerate(shown):
-        assert abs(table["source_us"][row] - times[number]) <= 0.5, f"proxy frame {row}"
-        repeated = row > 0 and shown[row - 1] == number
-        assert table["duplicated"][row] == repeated
-        if not repeated:
-            assert abs(table["source_us"][row] - table["proxy_us"][row]) <= half + 1
-
-
-@pytest.mark.parametrize("rate", timing.STANDARD_RATES, ids=str)
-def test_constant_rates_map_frame_to_frame(rate: Fraction, tmp_path: Path) -> None:
-    pts = clips.constant_pts(rate, 24)
-    proxy = normalise(
-        clips.write_clip(tmp_path / "clip.mp4", pts), tmp_path / "out", frame_us=frame_us
-    )
-    assert proxy.rate == rate
-    check_map(proxy, pts, TICK)
-    # a tick of 1/90000 s does not hold every rate's times, but never costs a frame
-    assert proxy.figures["left_out_frames"] == 0
-    assert len(pts) == len(set(clips.numbers_in(proxy.video)))
-
-
-@settings(
-    max_examples=examples(30),
-    deadline=None,
-    derandomize=True,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
-)
-@given(
-    gaps=st.lists(st.integers(5, 120), min_size=8, max_size=30),
-    start=st.integers(0, 2000),
-    container=st.sampled_from(["mp4", "matroska", "webm"]),
-)
-def test_variable_rate_dropped_frames_and_late_start(
-    gaps: list[int], start: int, container: str, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    folder = tmp_path_factory.mktemp("vfr")
-    pts = list(accumulate(gaps, initial=start))
-    source = clips.write_clip(
-        folder / f"clip.{container}",
-        pts,
-        time_base=MS,
-        container=container,
-        codec="libvpx" if container == "webm" else "libx264",
-    )
-    proxy = normalise(source, folder / "out", frame_us=frame_us)
-    check_map(proxy, pts, MS)
-
-
-def test_negative_start_through_an_edit_list(tmp_path: Path) -> None:
-    """Frames that an edit list hides are not presented: time 0 is the first one that is."""
-    pts = [time - 5 * 3000 for time in clips.constant_pts(Fraction(30), 30)]
-    source = clips.write_clip(tmp_path / "clip.mp4", pts, options={"avoid_negative_ts": "disabled"})
-    proxy = normalise(source, tmp_path / "out", frame_us=frame_us)
-    shown = clips.numbers_in(proxy.video)
-    first = shown[0]
-    assert shown == list(range(first, 30))
-    check = pq.read_table(proxy.frame_map).to_pydict()
-    assert check["source_us"] == [frame_us(n, Fraction(30)) for n in range(30 - first)]
 
 
 def test_a_last_frame_too_short_to_be_seen_is_left_out_and_counted(tmp_path: Path) -> None:
