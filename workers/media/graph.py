@@ -124,6 +124,8 @@ def _laid_out(
     options = {"async": 1, "first_pts": 0, "min_hard_comp": f"{step:.6f}"}
     if follow:
         options |= {"async": round(0.02 * clock.sample_rate), "min_comp": f"{scatter:.6f}"}
+        # version 5.1 forgets where it is when it begins to resample in the middle
+        options["flags"] = "res"
     return (
         heard.filter("asetpts", times)
         .filter("aresample", **options)
