@@ -12,7 +12,7 @@ SQUARE = 32
 BITS = 9
 
 
-def coded_video(folder: Path) -> Path:
+def coded_video(folder: Path, *, rate: Fraction = RATE) -> Path:
     """Write a film of FRAMES numbered frames, and the proxy that Waver makes of it.
 
     Square n (from the left) of a frame is light where bit n of the frame's number is 1.
@@ -26,7 +26,7 @@ def coded_video(folder: Path) -> Path:
     source = folder / "numbered.mp4"
     width, height = SQUARE * BITS, 160
     with av.open(str(source), "w") as out:
-        stream = out.add_stream("libx264", rate=RATE)
+        stream = out.add_stream("libx264", rate=rate)
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         for number in range(FRAMES):
             picture = np.full((height, width, 3), 90, np.uint8)

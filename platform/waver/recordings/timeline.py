@@ -8,6 +8,7 @@ from typing import Any
 from waver.consent import policy
 from waver.consent.models import Purpose, Restriction
 from waver.core import storage
+from waver.recordings import signals
 from waver.recordings.models import Asset, Recording
 from waver.recordings.subjects import subject_of
 from waver.recordings.transcripts import versions
@@ -25,7 +26,8 @@ def timeline(recording: Recording, *, actor: str = "recording page") -> dict[str
     the version that stands), `faces` ({tracks,
     runs: [[start_us, end_us, status], ...]}, of the participant's face; the status is “usable” or
     as in workers.faces.table), `pose` ({time_us, yaw, pitch, roll} in degrees, None where unknown),
-    `cues`, `cues_refused` (the sentence when consent does not cover them) and `restrictions`.
+    `cues`, `cues_refused` (the sentence when consent does not cover them), `restrictions`, and
+    `sensors`, the channels of the take on this recording's clock (see waver.recordings.signals).
     What is not made yet is None or empty. Raises ConsentRefused when the recording may not be used.
     """
     subject = subject_of(recording)
@@ -39,6 +41,8 @@ def timeline(recording: Recording, *, actor: str = "recording page") -> dict[str
     infer = policy.decide(Purpose.INFER, subject)
     rate = recording.rate
     return {
+        "view": recording.view,
+        "sensors": signals.for_timeline(recording, actor=actor),
         "duration_us": recording.duration_us,
         "frame_count": recording.frame_count,
         "rate": [rate.numerator, rate.denominator] if rate else None,

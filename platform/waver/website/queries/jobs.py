@@ -19,6 +19,7 @@ TITLES = {
     "recordings.normalise": "Preparing the video",
     "recordings.faces": "Finding and following faces",
     "recordings.speech": "Finding speech and pauses",
+    "recordings.signals": "Reading the sensors",
     "recordings.cues": "Marking cue candidates",
     "recordings.quality": "Measuring quality",
     "recordings.judge_quality": "Judging recordings by the thresholds",

@@ -73,6 +73,8 @@ class Player {
     this.root.dataset.frame = this.frame;
     this.where.textContent = `frame ${this.frame} · ${clockOf(us)}`;
     this.timeline.moveTo(us);
+    const playing = !this.video.paused;
+    this.root.dispatchEvent(new CustomEvent("playhead", { detail: { us, playing, speed: this.video.playbackRate } }));
     const loop = this.timeline.loop;
     if (loop && !this.video.paused && (us >= loop[1] || us < loop[0])) this.seek(this.frameAt(loop[0]));
   }
