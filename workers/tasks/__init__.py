@@ -10,3 +10,4 @@ from workers.tasks import masking as masking
 from workers.tasks import quality as quality
 from workers.tasks import recordings as recordings
 from workers.tasks import signals as signals
+from workers.tasks import transcribing as transcribing

@@ -8,6 +8,7 @@ from fractions import Fraction
 from typing import Any
 
 from waver.core.errors import IntegrityProblem
+from waver.core.storage import Stored
 from waver.recordings.models import (
     CueCandidate,
     FaceTrack,
@@ -15,8 +16,10 @@ from waver.recordings.models import (
     ModelRun,
     Recording,
     SensorChannel,
+    Transcript,
 )
 from waver.recordings.quality import rules
+from waver.recordings.transcripts import versions
 
 
 @dataclass(frozen=True)
@@ -89,6 +92,39 @@ class ChannelRead:
 
 
 @dataclass(frozen=True)
+class Heard:
+    """What a model heard, as stored bytes; `in_place_of` is the version it may replace, or 0.
+
+    `provenance` is the asset's: stage, version, inputs, tools and parameters.
+    """
+
+    stored: Stored
+    language: str
+    model: str
+    made_by: str
+    in_place_of: int
+    provenance: Mapping[str, Any]
+
+    def write(self, recording: Recording) -> None:
+        """Make it the next version. Raises Conflict where people's work stands."""
+        source = Transcript.Source.MODEL
+        newest = versions.standing(recording)
+        if newest is None or newest.version != self.in_place_of:
+            versions.refuse_replacing(recording, source)
+        if newest is not None and newest.blob.sha256 == self.stored.sha256:
+            return
+        versions.add(
+            recording,
+            self.stored,
+            source=source,
+            made_from=self.model,
+            made_by=self.made_by,
+            language=self.language,
+            provenance=self.provenance,
+        )
+
+
+@dataclass(frozen=True)
 class Findings:
     """The rows that a stage leaves. None leaves what is there; an empty list removes it.
 
@@ -99,11 +135,13 @@ class Findings:
     models: Sequence[ModelUse] | None = None
     quality: Mapping[str, Any] | None = None
     channels: Sequence[ChannelRead] | None = None
+    heard: Heard | None = None
 
     def write(self, recording: Recording) -> None:
         """Replace the recording's rows by these, in the caller's transaction.
 
-        Raises IntegrityProblem when a model's card names other bytes than an earlier one.
+        Raises IntegrityProblem when a model's card names other bytes than an earlier one, and
+        Conflict when people's transcript stands in a model's place.
         """
         if self.faces is not None:
             recording.face_tracks.all().delete()
@@ -119,6 +157,8 @@ class Findings:
             SensorChannel.objects.bulk_create(read.row_of(recording) for read in self.channels)
         if self.quality is not None:
             rules.record(recording, self.quality)
+        if self.heard is not None:
+            self.heard.write(recording)
 
 
 def _write_run(recording: Recording, use: ModelUse) -> None:

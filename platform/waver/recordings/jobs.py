@@ -11,6 +11,9 @@ SIGNALS = declare("recordings.signals", queue="cpu", lease_seconds=60, limit_sec
 CUES = declare("recordings.cues", queue="gpu", lease_seconds=60, limit_seconds=3600)
 MASK = declare("recordings.mask", queue="cpu", lease_seconds=60, limit_seconds=6 * 3600)
 QUALITY = declare("recordings.quality", queue="cpu", lease_seconds=60, limit_seconds=3600)
+TRANSCRIBE = declare(
+    "recordings.transcribe", queue="gpu", lease_seconds=120, limit_seconds=6 * 3600
+)
 # Of a study: all of its recordings by its newest thresholds.
 JUDGE_QUALITY = declare(
     "recordings.judge_quality", queue="io", lease_seconds=60, limit_seconds=3600

@@ -64,7 +64,7 @@ class StageKind:
 NORMALISE = StageKind(
     "normalise", 3, jobs.NORMALISE, Purpose.PROCESS, (_Kind.ORIGINAL,), views=_VIDEO
 )
-FACES = StageKind("faces", 2, jobs.FACES, Purpose.PROCESS, (_Kind.PROXY,), ("normalise",))
+FACES = StageKind("faces", 3, jobs.FACES, Purpose.PROCESS, (_Kind.PROXY,), ("normalise",))
 SPEECH = StageKind("speech", 3, jobs.SPEECH, Purpose.PROCESS, (_Kind.AUDIO_16K,), ("normalise",))
 CUES = StageKind(
     "cues",
@@ -104,7 +104,16 @@ MASK = StageKind(
     ("faces",),
     on_request=True,
 )
-_BY_JOB = {kind.job.name: kind for kind in (*STAGES, MASK)}
+TRANSCRIBE = StageKind(
+    "transcribe",
+    1,
+    jobs.TRANSCRIBE,
+    Purpose.PROCESS,
+    (_Kind.AUDIO_16K, _Kind.SPEECH),
+    ("speech",),
+    on_request=True,
+)
+_BY_JOB = {kind.job.name: kind for kind in (*STAGES, MASK, TRANSCRIBE)}
 
 
 def stages_of(view: str) -> list[StageKind]:

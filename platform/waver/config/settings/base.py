@@ -92,6 +92,10 @@ CONTENT_SECURITY_POLICY = {
     }
 }
 
+# A long transcript's form has four fields for each segment. How many bytes a form may have is
+# limited all the same, and only people who signed in are read so far.
+DATA_UPLOAD_MAX_NUMBER_FIELDS = 10_000
+
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
     for name in (
@@ -118,6 +122,8 @@ WAVER_SCRATCH = VAR / "scratch"
 WAVER_MODELS = VAR / "models"
 # Which face detector the workers use: centerface, centerface-int8, or one that was installed.
 WAVER_FACE_DETECTOR = os.environ.get("WAVER_FACE_DETECTOR", "centerface")
+# The folder of a Whisper model for faster-whisper, which writes transcripts; empty for none.
+WAVER_SPEECH_MODEL = os.environ.get("WAVER_SPEECH_MODEL", "")
 WAVER_RELEASES = VAR / "releases"
 
 # Addresses of the two web servers as a browser sees them.

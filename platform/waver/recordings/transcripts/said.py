@@ -111,6 +111,21 @@ def timed_words(said: Said) -> Iterator[Word]:
         yield from segment.words
 
 
+def words_per_minute(said: Said) -> float | None:
+    """Give the speech rate: words over the time from the first one to the last, pauses and all.
+
+    None where a language without spaces hides how many words there are, or no time passes.
+    """
+    words = [word.text for word in said.words] or tokens(said.text)
+    if any(c >= _FIRST_UNSPACED and unicodedata.category(c) == "Lo" for c in said.text):
+        words = [word.text for word in said.words]
+    if not words:
+        return None
+    spans = said.words or said.segments
+    length = max(each.end_us for each in spans) - min(each.start_us for each in spans)
+    return len(words) * 60e6 / length if length > 0 else None
+
+
 def _segment_body(segment: Segment) -> dict[str, Any]:
     body: dict[str, Any] = {
         "start_us": segment.start_us, "end_us": segment.end_us, "text": segment.text

@@ -7,8 +7,9 @@ were sent; the next batch reads the version that stands then.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 from django.db import transaction
@@ -136,8 +137,12 @@ def add(
     made_from: str,
     made_by: str,
     language: str,
+    provenance: Mapping[str, Any] | None = None,
 ) -> Transcript:
-    """Make stored bytes the next version, in the caller's transaction with the recording locked."""
+    """Make stored bytes the next version, in the caller's transaction with the recording locked.
+
+    `provenance` is how a stage made them; a person's work names its version and its source.
+    """
     newest = standing(recording)
     # Both are references to the same bytes.
     blob = storage.acquire(stored)
@@ -159,7 +164,9 @@ def add(
         kind=Asset.Kind.TRANSCRIPT,
         blob=blob,
         media_type=MEDIA_TYPE,
-        made_by={
+        made_by=dict(provenance)
+        if provenance is not None
+        else {
             "stage": f"transcript, {row.get_source_display().lower()}",
             "version": row.version,
             "inputs": [],
@@ -198,6 +205,11 @@ def length_of(recording: Recording) -> int:
             "transcript can be held against it. Wait until it is prepared, then try again."
         )
     return recording.duration_us
+
+
+def fitting(recording: Recording, said: Said) -> Said:
+    """Hold a transcript against the recording's length, as `store` does. Raises BadInput."""
+    return checked(said, duration_us=length_of(recording))
 
 
 def require_covered(recording: Recording, said: Said, *, actor: str) -> None:
