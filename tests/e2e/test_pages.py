@@ -26,6 +26,7 @@ def pages(material: Material) -> dict[str, list[str]]:
         reverse("website:study", args=STUDY),
         reverse("website:recordings", args=STUDY),
         reverse("website:recording", args=[*STUDY, material.recording.pk]),
+        reverse("website:quality", args=STUDY),
         reverse("website:batches", args=STUDY),
         reverse("website:agreement", args=STUDY),
         reverse("website:anchoring", args=STUDY),

@@ -27,9 +27,14 @@ from waver.consent.models import Participant
 from waver.datasets import policies, receipts
 from waver.datasets.models import GatePolicy, GateRun, Release, Snapshot
 from waver.recordings.models import Asset, FaceTrack, Recording
+from waver.recordings.quality import rules as quality_rules
 from waver.studies.models import Membership, Study
 
 VIDEO = bytes(range(256)) * 8
+FIGURES = {
+    "usable_face_share": 0.9, "face_size_px": 61.5, "people": 1.0, "brightness": 118.0,
+    "voice_level_dbfs": -24.0, "snr_db": {"undefined": "No speech was found."}, "duration_s": 10.0,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -60,6 +65,7 @@ def make_material(study: Study, annotator: User) -> Material:
         mean_score=0.8, is_participant=True,
     )  # fmt: skip
     CueCandidateFactory(run__recording=recording)
+    quality_rules.record(recording, FIGURES)
     batch = BatchFactory(study=study, codebook=bah_codebook(study), pass_id="segments")
     assignment = AssignmentFactory(batch=batch, recording=recording, rater=annotator)
     AnnotationFactory(

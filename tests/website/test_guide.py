@@ -34,19 +34,21 @@ PAGES = {
     "training": "/queue/<batch>/answers/",
     "adjudication": "/studies/<study>/adjudication/",
     "adjudication-item": "/studies/<study>/adjudication/<item>/",
-    "signing-key": "/signing-key/",
+    "signing-key": "/signing-key/", "quality": "/studies/<study>/quality/",
 }  # fmt: skip
 PARTS = {
     "picture-raters-svg", "picture-raters-csv", "picture-confusion-svg", "picture-confusion-csv",
     "picture-disputed", "picture-recording-svg", "picture-recording-csv", "picture-anchoring-svg",
     "picture-anchoring-csv", "pictures-compute",
     "home", "sign-out", "label-start", "recording-timeline", "recording-media", "recording-face",
+    "recording-sensors", "recording-sensors-csv",
     "recording-accept", "batch-again", "batch-give-away", "agreement-look", "agreement-table",
     "agreement-plot", "agreement-waive", "recording-elan", "recording-masked",
     "release-request", "release-download", "guard-redeem", "guard-session", "guard-end",
     "guard-media", "label-studio-webhook", "rater-table", "rater-held", "rater-profile",
     "rater-conflicts", "rater-course-svg", "rater-course-csv", "rater-times-svg",
-    "rater-times-csv", "gold-retire",
+    "rater-times-csv", "gold-retire", "quality-measure", "quality-table", "quality-figure-svg",
+    "quality-figure-csv",
 }  # fmt: skip
 
 

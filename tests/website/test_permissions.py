@@ -77,6 +77,8 @@ EXPECTED: dict[str, tuple[Arguments, str, dict[str, int]]] = {
     "recordings": (lambda m: STUDY, "get", CARE),
     "recording": (of_recording, "get", RESEARCH),
     "recording-timeline": (of_recording, "get", RESEARCH),
+    "recording-sensors": (of_recording, "get", RESEARCH | {"researcher": 400, "lead": 400}),
+    "recording-sensors-csv": (of_recording, "get", RESEARCH | {"researcher": 400, "lead": 400}),
     "recording-media": (lambda m: of_recording(m, kind="proxy"), "get", RESEARCH),
     # Nobody's face was cropped in this material: who may look is told that (404).
     "recording-face": (
@@ -84,6 +86,18 @@ EXPECTED: dict[str, tuple[Arguments, str, dict[str, int]]] = {
     ),
     # It is ready already, so there is nothing to accept (409).
     "recording-elan": (of_recording, "get", RESEARCH),
+    "quality": (lambda m: STUDY, "get", RESEARCH),
+    "quality-measure": (lambda m: STUDY, "post", LEAD | {"lead": SIGN_IN}),
+    "quality-table": (lambda m: STUDY, "get", RESEARCH),
+    "quality-figure-svg": (lambda m: {**STUDY, "figure": "people"}, "get", RESEARCH),
+    "quality-figure-csv": (lambda m: {**STUDY, "figure": "people"}, "get", RESEARCH),
+    # Nobody was seen in this material (404), and nobody is named (400).
+    "recording-person": (
+        lambda m: of_recording(m, kind="face_preview", number=1),
+        "get",
+        RESEARCH | {"researcher": GONE, "lead": GONE},
+    ),
+    "recording-participant": (of_recording, "post", RESEARCH | {"researcher": 400, "lead": 400}),
     "recording-accept": (of_recording, "post", RESEARCH | {"researcher": 409, "lead": 409}),
     # No faces were looked for in it (409).
     "recording-masked": (of_recording, "post", RESEARCH | {"researcher": 409, "lead": 409}),

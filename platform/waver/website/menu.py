@@ -25,7 +25,7 @@ _PAGES = {
     "studies": (
         "My studies",
         (
-            *("studies", "study", "recordings", "recording", "batches", "design"),
+            *("studies", "study", "recordings", "recording", "batches", "design", "quality"),
             *("agreement", "agreement-run", "releases", "release"),
             *("raters", "rater", "gold", "adjudication", "adjudication-item"),
         ),

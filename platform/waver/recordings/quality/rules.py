@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 from uuid import UUID
 
@@ -72,6 +72,19 @@ def judge_soon(study_id: UUID) -> Job:
     """Ask for all recordings of a study to be judged by its newest thresholds."""
     name = jobs.JUDGE_QUALITY
     return enqueue(name, subject_kind="study", subject_id=study_id, key=f"{name.name}:{study_id}")
+
+
+def measure_soon(recordings: Collection[Recording]) -> int:
+    """Ask for recordings that were prepared before quality was measured; give how many."""
+    name = jobs.QUALITY
+    for recording in recordings:
+        enqueue(
+            name,
+            subject_kind="recording",
+            subject_id=recording.pk,
+            key=f"{name.name}:{recording.pk}",
+        )
+    return len(recordings)
 
 
 def hold_rules(study_id: UUID, *, shared: bool) -> None:

@@ -7,13 +7,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from django.core.paginator import Page, Paginator
-from django.db.models import Count, F, OuterRef, Q, QuerySet, Subquery
+from django.db.models import Count, F, OrderBy, OuterRef, Q, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 
-from waver.recordings.models import CueCandidate, FaceTrack, Recording
+from waver.recordings.models import CueCandidate, FaceTrack, Quality, Recording
+from waver.recordings.quality.catalogue import AT_MOST, FIGURES, Figure
+from waver.recordings.quality.counting import figure_value
 from waver.studies.models import Study
 
 PAGE_SIZE = 50
+UNMEASURED = "unmeasured"
 
 
 @dataclass(frozen=True)
@@ -22,10 +25,23 @@ class Filters:
 
     state: str = ""
     participant: str = ""
+    view: str = ""
+    quality: str = ""  # a verdict, or “unmeasured”
+    sort: str = ""  # a figure of quality: the worst first
+
+    @property
+    def any(self) -> bool:
+        """Tell whether the list is narrowed at all."""
+        return bool(self.state or self.participant or self.view or self.quality)
+
+    @property
+    def figure(self) -> Figure | None:
+        """The figure that the list is sorted by."""
+        return FIGURES.get(self.sort)
 
 
 def recordings_page(study: Study, *, filters: Filters, number: str | int = 1) -> Page[Recording]:
-    """Give one page of a study's recordings, newest first, 50 on each.
+    """Give one page of a study's recordings, newest first, 50 on each, the views of a take together.
 
     A page number that does not exist gives the nearest that does.
     """
@@ -34,8 +50,36 @@ def recordings_page(study: Study, *, filters: Filters, number: str | int = 1) ->
         rows = rows.filter(state=filters.state)
     if filters.participant:
         rows = rows.filter(take__participant__code__icontains=filters.participant)
-    paginator = Paginator(_with_counts(rows).order_by("-created_at", "-pk"), PAGE_SIZE)
-    return paginator.get_page(number)
+    if filters.view in Recording.View.values:
+        rows = rows.filter(view=filters.view)
+    if filters.quality in Quality.Verdict.values:
+        rows = rows.filter(quality__verdict=filters.quality)
+    elif filters.quality == UNMEASURED:
+        rows = rows.filter(quality=None)
+    rows = _with_counts(rows).select_related("quality").order_by(*_order(filters.figure))
+    return Paginator(rows, PAGE_SIZE).get_page(number)
+
+
+def sorts() -> list[tuple[str, str]]:
+    """Give the figures that the list can be sorted by, with words."""
+    return [
+        (key, f"{figure.title}, {'highest' if _is_high_bad(figure) else 'lowest'} first")
+        for key, figure in FIGURES.items()
+    ]
+
+
+def _order(figure: Figure | None) -> list[OrderBy | str]:
+    """Newest take first, or the worst by a figure first and what is not known last."""
+    newest: list[OrderBy | str] = ["-take__created_at", "-take", "created_at", "pk"]
+    if figure is None:
+        return newest
+    value = figure_value(figure.key, of="quality__figures")
+    worst = value.desc(nulls_last=True) if _is_high_bad(figure) else value.asc(nulls_last=True)
+    return [worst, *newest]
+
+
+def _is_high_bad(figure: Figure) -> bool:
+    return figure.bound == AT_MOST
 
 
 def _with_counts(rows: QuerySet[Recording]) -> QuerySet[Recording]:

@@ -6,6 +6,7 @@ A value that is not there (None, or nothing at all in an older row) is written a
 from __future__ import annotations
 
 from datetime import timedelta
+from fractions import Fraction
 from typing import Any
 
 from django import template
@@ -14,7 +15,8 @@ from django.utils.safestring import SafeString
 
 from waver.accounts.models import User
 from waver.core.clock import format_us
-from waver.recordings.models import Recording
+from waver.recordings.models import Quality, Recording, SensorChannel
+from waver.recordings.quality.catalogue import Figure, value_of
 from waver.website.menu import Item, menu_of
 from waver.website.queries import jobs
 
@@ -22,7 +24,7 @@ register = template.Library()
 
 # A state's kind decides its shape and colour; its word is always written beside it.
 KINDS = {
-    "good": {"ready", "done", "published", "pass", "submitted", "accepted", "closed"},
+    "good": {"ready", "done", "published", "pass", "submitted", "accepted", "closed", "meets"},
     "attention": {
         "attention",
         "held",
@@ -31,6 +33,7 @@ KINDS = {
         "returned",
         "rejected",
         "waived",
+        "falls_short",
     },
     "bad": {"failed", "refused", "fail", "withdrawn", "erased", "cancelled", "stopped"},
 }
@@ -129,6 +132,22 @@ def decimals(value: Any, places: int = 2) -> str:
 
 
 @register.filter
+def sample_rate(channel: SensorChannel) -> str:
+    """Write how many samples a second a channel has, as a fraction where no short number does."""
+    above, below = channel.rate_numerator, channel.rate_denominator
+    if not above or not below:
+        return "–"
+    short = f"{above / below:.6f}".rstrip("0").rstrip(".")
+    return short if Fraction(short) == Fraction(above, below) else f"{above}/{below}"
+
+
+@register.filter
+def plain_number(value: Any) -> str:
+    """Write a measured number with at most six digits that count, or a dash when there is none."""
+    return f"{value:.6g}".replace("-", "−") if isinstance(value, int | float) else "–"
+
+
+@register.filter
 def thousands(value: Any) -> str:
     """Write a large count with narrow spaces: 19 800."""
     return f"{value:,}".replace(",", "\u202f") if isinstance(value, int) else "0"
@@ -206,3 +225,21 @@ def frame_rate(recording: Recording) -> str:
     if rate.denominator == 1:
         return str(rate.numerator)
     return f"{rate.numerator}/{rate.denominator} ({float(rate):.2f})"
+
+
+@register.filter
+def quality_mark(quality: Quality) -> SafeString:
+    """Show a recording's verdict in a word, with the number of figures that fall short."""
+    words = {
+        Quality.Verdict.MEETS: "Meets",
+        Quality.Verdict.FALLS_SHORT: f"Falls short in {len(quality.reasons)}",
+    }
+    return mark(quality.verdict, words.get(Quality.Verdict(quality.verdict), "No thresholds"))
+
+
+@register.filter
+def figure(recording: Recording, figure: Figure) -> str:
+    """Write a recording's figure of quality, a dash where it is not known."""
+    quality = getattr(recording, "quality", None)
+    value = None if quality is None else value_of(quality.figures, figure.key)
+    return "–" if value is None else figure.write(value)

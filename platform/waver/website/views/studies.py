@@ -7,7 +7,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
 from waver.core.errors import Missing
-from waver.recordings.models import Recording
+from waver.recordings.models import Quality, Recording
 from waver.website import access
 from waver.website.access import StudyAccess, person, study_page
 from waver.website.middleware import is_fragment
@@ -44,6 +44,9 @@ def recordings(request: HttpRequest, member: StudyAccess) -> HttpResponse:
     filters = recording_queries.Filters(
         state=request.GET.get("state", ""),
         participant=request.GET.get("participant", "").strip(),
+        view=request.GET.get("view", ""),
+        quality=request.GET.get("quality", ""),
+        sort=request.GET.get("sort", ""),
     )
     page = recording_queries.recordings_page(
         member.study, filters=filters, number=request.GET.get("page", "1")
@@ -58,5 +61,8 @@ def recordings(request: HttpRequest, member: StudyAccess) -> HttpResponse:
             "page": page,
             "filters": filters,
             "states": Recording.State.choices,
+            "views": Recording.View.choices,
+            "verdicts": [*Quality.Verdict.choices, (recording_queries.UNMEASURED, "Not measured")],
+            "sorts": recording_queries.sorts(),
         },
     )
