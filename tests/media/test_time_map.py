@@ -58,8 +58,8 @@ def test_picture_and_sound_keep_their_distance(tmp_path: Path) -> None:
 def test_prediction_holds_its_bounds(gaps: list[int], rate: Fraction, start: int) -> None:
     pts = tuple(accumulate(gaps, initial=start))
     frames = timing.SourceFrames(pts=pts, end=pts[-1] + 3000, time_base=TICK)
-    count = timing.expected_counts(frames, rate)[0]
-    frame_map = timing.map_frames(frames, rate=rate, count=count)
+    count = timing.wanted_count(pts[0], frames.end, time_base=TICK, rate=rate)
+    frame_map = timing.map_frames(frames, rate=rate, count=count, wanted=count)
     assert len(frame_map.source_us) == count
     assert list(frame_map.source_index) == sorted(frame_map.source_index)
     proxy_us = [frame_us(n, rate) for n in range(count)]
@@ -72,8 +72,9 @@ def test_prediction_holds_its_bounds(gaps: list[int], rate: Fraction, start: int
 
 def test_another_count_is_refused() -> None:
     frames = timing.SourceFrames(pts=(0, 3000, 6000), end=9000, time_base=TICK)
-    with pytest.raises(MediaToolError, match="4 frames where 3 were expected"):
-        timing.map_frames(frames, rate=Fraction(30), count=4)
+    for count in (2, 4):
+        with pytest.raises(MediaToolError, match=f"{count} frames where 3 were expected"):
+            timing.map_frames(frames, rate=Fraction(30), count=count, wanted=3)
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ FRAME_LOG = "source_frames.txt"
 # Time stamps that scatter less are not followed: each correction bends the pitch a little.
 _FOLLOWED_WITHIN_SECONDS = 0.002
 _MOST_STEP_SECONDS = 0.1
+_ON_THE_GRID = {"start_time": 0, "round": "near", "eof_action": "pass"}
 #: Sound that was stored without loss and may hold more than 16 bits a sample.
 _DEEP = ("pcm_s24", "pcm_s32", "pcm_f", "pcm_u24", "pcm_u32", "flac", "alac")
 
@@ -41,7 +42,12 @@ def conversion(
     video = (
         pictures[0]
         .filter("setpts", "PTS-STARTPTS")
-        .filter("fps", fps=f"{rate.numerator}/{rate.denominator}", start_time=0, round="near")
+        # How long the last frame is shown, ffmpeg's versions do not agree on, and 5.1 may drop it:
+        # it is repeated until the end that the recording itself names.
+        .filter("tpad", stop=3, stop_mode="clone")
+        .filter("fps", f"{rate.numerator}/{rate.denominator}", **_ON_THE_GRID)
+        .filter("tpad", stop=-1, stop_mode="clone")
+        .filter("trim", end_frame=frames_wanted(found, rate))
         .filter("scale", "trunc(iw*max(sar,1)/2)*2", "trunc(ih*max(1/sar,1)/2)*2")
         .filter("setsar", "1")
         .filter("format", "yuv420p")

@@ -3,7 +3,7 @@
 The filter gives every source frame a place on the output's grid by rounding its time to the
 nearest output frame (half away from zero), and shows at each place the last frame that has come by
 then (libavfilter/vf_fps.c). The same integer arithmetic here gives the map; the proxy's own frame
-count is the check.
+count is the check. The last frame is shown until the recording's own end.
 """
 
 from __future__ import annotations
@@ -76,40 +76,16 @@ def wanted_count(first: int, end: int, *, time_base: Fraction, rate: Fraction) -
     return max(1, rescale(end - first, time_base * rate))
 
 
-def expected_counts(
-    frames: SourceFrames, rate: Fraction, *, wanted: int | None = None
-) -> tuple[int, ...]:
-    """Return how many frames of `rate` the filter makes of `frames`, the first at time 0.
-
-    There can be several answers, because only the last frame's length is a matter of opinion:
-    ffmpeg takes the container's (`wanted` frames come of it), or the gap before the frame where it
-    thinks the container made it up (fftools/ffmpeg_dec.c, video_duration_estimate); version 5.1 may
-    take none at all. The map of all frames before is the same.
-    """
-    ends = [frames.end]
-    if len(frames.pts) > 1:
-        ends.append(2 * frames.pts[-1] - frames.pts[-2])
-    if wanted is not None:
-        ends.append(frames.pts[-1])
-    scale = frames.time_base * rate
-    counts = [rescale(end - frames.pts[0], scale) for end in ends]
-    return tuple(dict.fromkeys(counts if wanted is None else [*counts, wanted]))
-
-
-def map_frames(
-    frames: SourceFrames, *, rate: Fraction, count: int, wanted: int | None = None
-) -> FrameMap:
-    """Return the map of a proxy of `count` frames at `rate`; `wanted`: see `expected_counts`.
+def map_frames(frames: SourceFrames, *, rate: Fraction, count: int, wanted: int) -> FrameMap:
+    """Return the map of a proxy of `count` frames at `rate`, which should be `wanted` frames.
 
     Source times are microseconds after the first source frame, rounded half up. Raises
-    MediaToolError where the filter would have made another number of frames than the proxy has.
+    MediaToolError where the proxy has another number of frames than the recording calls for.
     """
-    expected = expected_counts(frames, rate, wanted=wanted)
-    if count not in expected:
+    if count != wanted:
         raise MediaToolError(
-            f"The proxy has {count} frames where {' or '.join(map(str, expected))} were expected "
-            "from the recording's own time stamps. Report this to the administrator: frame numbers "
-            "could not be trusted."
+            f"The proxy has {count} frames where {wanted} were expected from the recording's own "
+            "time stamps. Report this to the administrator: frame numbers could not be trusted."
         )
     first, scale = frames.pts[0], frames.time_base * rate
     places = [rescale(pts - first, scale) for pts in frames.pts]
