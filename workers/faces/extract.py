@@ -149,7 +149,7 @@ def extract_faces(
         frame_count=shape.frame_count,
         share_with_face=share,
         people=people,
-        notes=_notes(shape, cut, share=share, people=people),
+        notes=_notes(shape, cut, share=share, people=people, by_hand=participant is not None),
         figures={
             **cut.figures,
             "frames": shape.frame_count,
@@ -217,7 +217,9 @@ def _summary(track: Sightings, cut: Cut, *, is_participant: bool) -> TrackSummar
     )
 
 
-def _notes(shape: VideoShape, cut: Cut, *, share: float, people: int) -> tuple[str, ...]:
+def _notes(
+    shape: VideoShape, cut: Cut, *, share: float, people: int, by_hand: bool
+) -> tuple[str, ...]:
     if share == 0:
         none = (
             f"No face was found in any of the {shape.frame_count} frames, so there are no face "
@@ -228,9 +230,10 @@ def _notes(shape: VideoShape, cut: Cut, *, share: float, people: int) -> tuple[s
     if share < MOSTLY:
         notes.append(f"A face was found in only {share:.0%} of the frames.")
     if people > 1:
+        rule = "by rule: the face that is largest, seen longest and nearest the middle"
         notes.append(
-            f"{people} people were seen. The participant's track was chosen by rule: the face that "
-            "is largest, seen longest and nearest the middle. Check it on the contact sheet."
+            f"{people} people were seen. The participant's track was chosen "
+            f"{'by hand' if by_hand else rule}. Check it on the contact sheet."
         )
     if cut.usable_share < MOSTLY * share:
         notes.append(

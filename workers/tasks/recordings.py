@@ -16,7 +16,7 @@ from django.conf import settings
 from waver.core import clock, storage
 from waver.core.errors import BadInput, IntegrityProblem, TemporaryProblem
 from waver.core.jobs import JobRun
-from waver.recordings import jobs, pipeline
+from waver.recordings import jobs, people, pipeline
 from waver.recordings.findings import FaceSeen, Findings, Marked, ModelUse
 from waver.recordings.models import Asset, Recording, Stage
 from waver.recordings.pipeline import MadeFile, Outcome, StageWork
@@ -99,6 +99,9 @@ def faces(run: JobRun) -> None:
 
     with plain_errors():
         card = _detector_card()
+    choice = people.choice_for(
+        run.job.subject_id, detector_sha256=card.sha256, look_every=LOOK_EVERY
+    )
     work = pipeline.begin(
         run,
         parameters={
@@ -106,6 +109,7 @@ def faces(run: JobRun) -> None:
             "detector_sha256": card.sha256,
             "crop_size": CROP_SIZE,
             "look_every": LOOK_EVERY,
+            **choice.parameters,
         },
     )
     if work is None:
@@ -124,6 +128,7 @@ def faces(run: JobRun) -> None:
             rate=rate,
             crop_size=CROP_SIZE,
             every=LOOK_EVERY,
+            participant=choice.applied,
             expected_frames=work.recording.frame_count,
             on_progress=_reporter(run, "Finding and following faces"),
         )
@@ -132,10 +137,13 @@ def faces(run: JobRun) -> None:
             crop_index=found.crop_index,
             frame_count=work.recording.frame_count or 0,
         )
-        pipeline.finish(run, work, _faces_outcome(found, folder, work.recording))
+        outcome = _faces_outcome(found, folder, work.recording, choice)
+        pipeline.finish(run, work, outcome)
 
 
-def _faces_outcome(found: FaceExtraction, folder: Path, recording: Recording) -> Outcome:
+def _faces_outcome(
+    found: FaceExtraction, folder: Path, recording: Recording, choice: people.Choice
+) -> Outcome:
     from workers.tasks.face_outline import write_outline
 
     rate = _rate(recording)
@@ -147,8 +155,10 @@ def _faces_outcome(found: FaceExtraction, folder: Path, recording: Recording) ->
         MadeFile(_Kind.CROPS, found.crops, "application/x-tar"),
         MadeFile(_Kind.CROP_INDEX, found.crop_index, _PARQUET),
     ]
-    if found.contact_sheet is not None:
-        files.append(MadeFile(_Kind.CONTACT_SHEET, found.contact_sheet, "image/jpeg"))
+    for made in found.pictures:
+        sheet = 0 if made.sheet == found.contact_sheet else made.track_id
+        files.append(MadeFile(_Kind.CONTACT_SHEET, made.sheet, "image/jpeg", sheet))
+        files.append(MadeFile(_Kind.FACE_PREVIEW, made.film, "video/mp4", made.track_id))
     return Outcome(
         files=files,
         figures={
@@ -159,7 +169,8 @@ def _faces_outcome(found: FaceExtraction, folder: Path, recording: Recording) ->
         notes=found.notes,
         tools=found.tools,
         findings=Findings(faces=[_face_seen(track, rate) for track in found.tracks]),
-        decide=_decision_about_faces(found, recording.original_name),
+        decide=choice.decision(recording.original_name)
+        or _decision_about_faces(found, recording.original_name),
     )
 
 

@@ -14,6 +14,7 @@ from waver.website.views import (
     design,
     gold,
     masked,
+    people,
     pictures,
     queue,
     raters,
@@ -55,6 +56,10 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path(f"{RECORDING}timeline.json", recordings.timeline, name="recording-timeline"),
     path(f"{RECORDING}media/<slug:kind>/", recordings.recording_media, name="recording-media"),
     path(f"{RECORDING}faces/<int:frame>.jpg", recordings.face, name="recording-face"),
+    path(
+        f"{RECORDING}people/<int:number>/<slug:kind>/", people.picture, name="recording-person"
+    ),
+    path(f"{RECORDING}people/", people.choose, name="recording-participant"),
     path(f"{RECORDING}accept/", recordings.accept, name="recording-accept"),
     path(f"{RECORDING}masked/", masked.ask, name="recording-masked"),
     path(f"{RECORDING}elan/", recordings.elan_file, name="recording-elan"),

@@ -51,9 +51,9 @@ def find(study: Study, recording_id: UUID) -> Recording:
     return row
 
 
-def asset(recording: Recording, kind: str) -> Asset:
+def asset(recording: Recording, kind: str, *, number: int = 0) -> Asset:
     """Give one of a recording's assets with its blob. Raises Missing when it is not there."""
-    row = recording.assets.select_related("blob").filter(kind=kind).first()
+    row = recording.assets.select_related("blob").filter(kind=kind, number=number).first()
     if row is None:
         raise Missing(
             f"This recording has no {kind.replace('_', ' ')}: it has not been made yet, or could "

@@ -31,6 +31,7 @@ from waver.recordings.timeline import timeline as timeline_of
 from waver.website import crops
 from waver.website.access import RESEARCH, StudyAccess, study_page
 from waver.website.queries import recording as queries
+from waver.website.queries.people import people_in
 
 # What a researcher's browser may fetch: never the original with its own file's contents.
 SERVED = {Asset.Kind.PROXY, Asset.Kind.CONTACT_SHEET, Asset.Kind.MASKED_PREVIEW}
@@ -58,6 +59,7 @@ def recording(request: HttpRequest, member: StudyAccess, recording_id: UUID) -> 
             "infer": infer,
             "strips": strips,
             "masked": masked_preview(row),
+            "people": people_in(row),
             "playable": page.has_proxy and bool(allowed) and row.rate is not None,
         },
     )
