@@ -200,7 +200,10 @@ def _known(study: Study, pass_id: str) -> Iterable[GoldItem]:
 
 
 def _candidates(study: Study, pass_id: str, named: list[Recording] | None) -> list[Recording]:
-    """List what can be real work: ready, without a known answer, not sent before if not named."""
+    """List what can be real work: ready, without a known answer, not sent before if not named.
+
+    Of a take, the webcam's view is what raters are sent; another camera only if it is named.
+    """
     known = GoldItem.objects.filter(codebook__study=study, pass_id=pass_id, retired_at__isnull=True)
     rows = (
         Recording.objects.filter(study=study, state=Recording.State.READY)
@@ -209,7 +212,9 @@ def _candidates(study: Study, pass_id: str, named: list[Recording] | None) -> li
         .order_by("pk")
     )
     if named is not None:
-        return list(rows.filter(pk__in=[recording.pk for recording in named]))
+        seen = rows.filter(view__in=[Recording.View.WEBCAM, Recording.View.SECOND_CAMERA])
+        return list(seen.filter(pk__in=[recording.pk for recording in named]))
+    rows = rows.filter(view=Recording.View.WEBCAM)
     taken = Assignment.objects.filter(
         batch__study=study, batch__pass_id=pass_id, batch__kind=Kind.WORK, is_gold=False
     )

@@ -120,7 +120,7 @@ def _waiting(study: Study, pass_id: str) -> int:
     )
     known = GoldItem.objects.filter(codebook__study=study, pass_id=pass_id, retired_at__isnull=True)
     return (
-        study.recordings.filter(state=Recording.State.READY)
+        study.recordings.filter(state=Recording.State.READY, view=Recording.View.WEBCAM)
         .exclude(pk__in=known.values("recording_id"))
         .exclude(pk__in=taken.values("recording_id"))
         .count()

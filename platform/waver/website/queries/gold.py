@@ -117,7 +117,8 @@ def _choices(study: Study, part: Pass, participant: str, known: set[UUID]) -> li
 
     Also those that nobody was sent yet: a qualification comes before real work.
     """
-    rows = study.recordings.filter(state=Recording.State.READY).select_related(
+    cameras = [Recording.View.WEBCAM, Recording.View.SECOND_CAMERA]
+    rows = study.recordings.filter(state=Recording.State.READY, view__in=cameras).select_related(
         "take__participant", "take__prompt"
     )
     if participant:

@@ -129,7 +129,9 @@ def time_left(*, started_at: datetime | None, progress: float, now: datetime) ->
 
 
 def recording_title(recording: Recording) -> str:
-    """Name a recording for researchers: participant and prompt. Never shown to raters."""
+    """Name a recording for researchers: participant, prompt, which view. Never shown to raters."""
     take = recording.take
     prompt = f" · prompt {take.prompt.order}" if take.prompt else ""
-    return f"{take.participant.code}{prompt}"
+    is_webcam = recording.view == Recording.View.WEBCAM
+    view = "" if is_webcam else f" · {recording.get_view_display().lower()}"
+    return f"{take.participant.code}{prompt}{view}"

@@ -84,7 +84,8 @@ class Overview:
     states: list[StateCount]
     recordings: int
     participants: int
-    duration_us: int
+    duration_us: int  # of the webcams, so that no moment is counted twice
+    other_views: list[tuple[str, int]]  # a view's word and how many of the recordings are one
     open_jobs: list[jobs.JobLine]
     open_job_count: int
     problems: list[Problem]
@@ -131,10 +132,11 @@ def overview(study: Study) -> Overview:
     """Read a study's overview."""
     totals = study.recordings.aggregate(
         count=Count("pk"),
-        duration=Sum("duration_us"),
+        duration=Sum("duration_us", filter=Q(view=Recording.View.WEBCAM)),
         participants=Count("take__participant", distinct=True),
     )
     by_state = Counter(dict(study.recordings.order_by().values_list("state").annotate(Count("pk"))))
+    by_view = Counter(dict(study.recordings.order_by().values_list("view").annotate(Count("pk"))))
     open_lines, open_count = jobs.open_jobs(study)
     problems, problem_count = _problems(study, by_state)
     batches = batch_lines(study)
@@ -150,6 +152,11 @@ def overview(study: Study) -> Overview:
         recordings=totals["count"],
         participants=totals["participants"],
         duration_us=totals["duration"] or 0,
+        other_views=[
+            (str(view.label), by_view[view])
+            for view in Recording.View
+            if view != Recording.View.WEBCAM and by_view[view]
+        ],
         open_jobs=open_lines,
         open_job_count=open_count,
         problems=problems,

@@ -133,12 +133,20 @@ Timeline.prototype.signal = function signal(row, top, height) {
   const near = sensors.drawn?.channels.get(row.key);
   if (near?.time_us) this.samples(near, row, y);
   else this.extremes(near ?? row.outline, y);
+  for (const [value, middle] of [[row.maximum, top + 10], [row.minimum, top + height - 10]]) this.scaleWord(value, middle);
+  this.hit(row, top, height, `${row.name}${row.unit ? ` (${row.unit})` : ""}, ${numberOf(row.minimum)} to ${numberOf(row.maximum)}`);
+};
+
+/** Write one end of a row's scale at the right, on a ground of its own so that no line crosses it. */
+Timeline.prototype.scaleWord = function scaleWord(value, middle) {
+  const words = numberOf(value);
+  const wide = this.pen.measureText(words).width + 8;
+  this.pen.fillStyle = this.ink.surface;
+  this.pen.fillRect(this.width - wide - 2, middle - 8, wide + 2, 16);
   this.pen.fillStyle = this.ink["ink-soft"];
   this.pen.textAlign = "right";
-  this.pen.fillText(numberOf(row.maximum), this.width - 6, top + 10);
-  this.pen.fillText(numberOf(row.minimum), this.width - 6, top + height - 10);
+  this.pen.fillText(words, this.width - 6, middle);
   this.pen.textAlign = "left";
-  this.hit(row, top, height, `${row.name}${row.unit ? ` (${row.unit})` : ""}, ${numberOf(row.minimum)} to ${numberOf(row.maximum)}`);
 };
 
 Timeline.prototype.samples = function samples({ time_us, value, before }, row, y) {

@@ -69,8 +69,8 @@ class OtherView {
       this.seek(this.frameAt(here));
       return;
     }
+    this.wanted = this.sought = null;
     if (this.video.paused) {
-      this.wanted = null;
       if (Math.abs(this.video.currentTime * 1e6 - here) > NEAR_US) this.video.currentTime = here / 1e6;
       this.video.play().catch(() => {}); // the browser stops it again when the page is left
       return;
