@@ -169,8 +169,7 @@ def _faces_outcome(
         notes=found.notes,
         tools=found.tools,
         findings=Findings(faces=[_face_seen(track, rate) for track in found.tracks]),
-        decide=choice.decision(recording.original_name)
-        or _decision_about_faces(found, recording.original_name),
+        decide=choice.decision(recording.original_name) or _decision_about_faces(found, recording),
     )
 
 
@@ -185,15 +184,19 @@ def _face_seen(track: TrackSummary, rate: Fraction) -> FaceSeen:
     )
 
 
-def _decision_about_faces(found: FaceExtraction, name: str) -> str:
-    """Say what a person must decide about the faces that were found, or nothing."""
+def _decision_about_faces(found: FaceExtraction, recording: Recording) -> str:
+    """Say what a person must decide about the faces that were found, or nothing.
+
+    A second camera need not see the face; that others are seen who did not agree matters there too.
+    """
+    name, must_show = recording.original_name, recording.view == Recording.View.WEBCAM
     usable = sum(track.usable_share for track in found.tracks if track.is_participant)
-    if found.share_with_face == 0:
+    if found.share_with_face == 0 and must_show:
         return (
             f"No face was found in {name}. Leave the recording out, or accept it if the voice "
             "alone is to be annotated."
         )
-    if usable == 0:
+    if usable == 0 and must_show:
         return (
             f"No usable face was found in {name}: it is too small, blurred or off the frame "
             "throughout. Leave the recording out, or accept it if raters can judge it all the same."

@@ -21,8 +21,9 @@ STAGE_TITLES = {
     "normalise": "Video prepared",
     "faces": "Faces found and followed",
     "speech": "Speech and pauses found",
+    "signals": "Sensors read",
     "cues": "Cue candidates marked",
-    "mask": "Faces masked",
+    "transcribe": "Transcript made by a model",
     "quality": "Quality measured",
     "mask": "Faces masked",
 }
@@ -128,11 +129,6 @@ class RecordingPage:
     def has_contact_sheet(self) -> bool:
         """Tell whether there is a picture of all faces that were cut out."""
         return any(asset.kind == Asset.Kind.CONTACT_SHEET for asset in self.assets)
-
-    @property
-    def has_transcript(self) -> bool:
-        """Tell whether a transcript was made."""
-        return any(asset.kind == Asset.Kind.TRANSCRIPT for asset in self.assets)
 
 
 def page(recording: Recording, *, for_lead: bool) -> RecordingPage:

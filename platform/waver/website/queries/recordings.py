@@ -41,7 +41,7 @@ class Filters:
 
 
 def recordings_page(study: Study, *, filters: Filters, number: str | int = 1) -> Page[Recording]:
-    """Give one page of a study's recordings, newest first, 50 on each, the views of a take together.
+    """Give one page of a study's recordings, 50 on each: newest take first, its views together.
 
     A page number that does not exist gives the nearest that does.
     """

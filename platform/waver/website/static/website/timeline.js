@@ -24,11 +24,14 @@ class Timeline {
     const rows = [{ name: "Time", height: 24, draw: "ruler" }];
     const spans = (pairs) => pairs.map(([start_us, end_us]) => ({ start_us, end_us }));
     if (data.waveform) rows.push({ name: "Sound", height: 48, draw: "wave", data: data.waveform });
-    rows.push({ name: "Speech, pauses", height: 28, draw: "speech",
+    const camera = !["depth", "physiology"].includes(data.view);
+    if (camera) rows.push({ name: "Speech, pauses", height: 28, draw: "speech",
       data: { speech: spans(data.speech), pauses: spans(data.pauses) } });
-    rows.push({ name: "Face", height: 64, draw: "faces",
+    if (data.transcript) rows.push({ name: "Transcript", height: 28, draw: "said", data: data.transcript.segments });
+    if (camera) rows.push({ name: "Face", height: 64, draw: "faces",
       data: data.faces.runs.map(([start_us, end_us, status]) => ({ start_us, end_us, status })) });
     if (data.pose) rows.push({ name: "Head turn", height: 48, draw: "yaw", data: data.pose });
+    rows.push(...sensorRows(data.sensors));
     for (const cue of [...new Set(data.cues.map((c) => c.cue))].sort()) {
       rows.push({ name: `Candidate: ${cue.replaceAll("_", " ")}`, height: 24, draw: "cues",
         data: data.cues.filter((c) => c.cue === cue) });
@@ -81,7 +84,8 @@ class Timeline {
   }
 
   look(start, length = this.view[1] - this.view[0]) {
-    const from = Math.max(0, Math.min(start, this.of.durationUs - length));
+    const first = this.of.startUs ?? 0; // sensors alone may begin before 0
+    const from = Math.max(first, Math.min(start, first + this.of.durationUs - length));
     this.view = [from, from + length];
     this.draw();
   }
