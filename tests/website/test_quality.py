@@ -206,7 +206,7 @@ def test_each_picture_has_its_table_and_both_can_be_downloaded(house: House) -> 
     ask(house, snr_db={"at_least": 15})
     lead = house.client("lead")
     shown = lead.get(PAGE).content.decode()
-    assert "at least 15.0 dB" in shown
+    assert "at least 15.0 dB</text>" in shown
     assert "Not known of 3" in shown
     drawn = ET.fromstring(lead.get(f"{PAGE}snr_db.svg").content)
     bars = [each for each in drawn.iter() if each.get("data-count")]
@@ -314,6 +314,7 @@ def test_a_recordings_page_shows_figures_limits_and_reasons_before_the_decision(
     reason = "Usable face is 41 %; the study asks for at least 60 %."
     assert reason in shown
     assert page.index("the study asks for at least 60 %") < page.index("Use it as it is")
+    assert shown.count("It falls short of the study's thresholds") == 1
     assert "No speech was found." in shown
     assert "at most 1 , met" in shown
     assert "at least 60 % , falls short" in shown

@@ -18,6 +18,7 @@ from waver.recordings.quality.catalogue import FACE, FIGURES
 from waver.recordings.quality.limits import Limits, judge, problems, shortfalls
 from waver.studies.models import Study
 
+FALLS_SHORT = "It falls short of the study's thresholds"
 # What the stage that finds faces says itself when it asks for a decision.
 _SAID_WITH_FACES = ("usable_face_share", "people")
 
@@ -137,10 +138,12 @@ def decision_about(quality: Quality, *, in_use: bool, faces_decide: bool) -> str
     ]
     if not short:
         return ""
-    return (
-        f"It falls short of the study's thresholds: {', '.join(short)}. Watch it, then use it as "
-        "it is or leave it out."
-    )
+    return f"{FALLS_SHORT}: {', '.join(short)}. Watch it, then use it as it is or leave it out."
+
+
+def without_decision(error: str) -> str:
+    """Give what else is said about a recording, where its thresholds are shown by themselves."""
+    return error.partition(FALLS_SHORT)[0].strip()
 
 
 def decision_of(recording: Recording, *, faces_decide: bool) -> str:

@@ -17,6 +17,7 @@ from waver.accounts.models import User
 from waver.core.clock import format_us
 from waver.recordings.models import Quality, Recording, SensorChannel
 from waver.recordings.quality.catalogue import Figure, value_of
+from waver.recordings.quality.rules import without_decision
 from waver.website.menu import Item, menu_of
 from waver.website.queries import jobs
 
@@ -225,6 +226,12 @@ def frame_rate(recording: Recording) -> str:
     if rate.denominator == 1:
         return str(rate.numerator)
     return f"{rate.numerator}/{rate.denominator} ({float(rate):.2f})"
+
+
+@register.filter
+def besides_quality(error: str) -> str:
+    """Leave out what the thresholds say, where they are shown by themselves."""
+    return without_decision(error)
 
 
 @register.filter
