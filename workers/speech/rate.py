@@ -175,10 +175,12 @@ def _read(sound: wave.Wave_read, start: int, end: int) -> Floats:
 
 def _loudness(samples: Floats) -> Floats:
     """Power in dB each STEP samples, under a Hann window of WINDOW samples around each."""
+    from scipy.signal import oaconvolve
+
     if samples.size < WINDOW:
         return np.full(1, -120.0)
     window = np.hanning(WINDOW)
-    power = np.convolve(np.square(samples), window / window.sum(), mode="same")[::STEP]
+    power = oaconvolve(np.square(samples), window / window.sum(), mode="same")[::STEP]
     decibels: Floats = 10 * np.log10(np.maximum(power, 1e-3))
     return decibels
 
