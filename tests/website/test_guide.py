@@ -34,6 +34,9 @@ PAGES = {
     "training": "/queue/<batch>/answers/",
     "adjudication": "/studies/<study>/adjudication/",
     "adjudication-item": "/studies/<study>/adjudication/<item>/",
+    "recording-transcript-versions": (
+        "/studies/<study>/recordings/<recording>/transcript/versions/"
+    ),
     "signing-key": "/signing-key/", "quality": "/studies/<study>/quality/",
 }  # fmt: skip
 PARTS = {
@@ -44,6 +47,8 @@ PARTS = {
     "recording-sensors", "recording-sensors-csv",
     "recording-accept", "batch-again", "batch-give-away", "agreement-look", "agreement-table",
     "agreement-plot", "agreement-waive", "recording-elan", "recording-masked",
+    "recording-transcript", "recording-transcript-import", "recording-transcript-make",
+    "recording-transcript-restore", "recording-transcript-file",
     "release-request", "release-download", "guard-redeem", "guard-session", "guard-end",
     "guard-media", "label-studio-webhook", "rater-table", "rater-held", "rater-profile",
     "rater-conflicts", "rater-course-svg", "rater-course-csv", "rater-times-svg",

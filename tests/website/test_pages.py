@@ -176,7 +176,7 @@ def test_the_recording_page_holds_facts_notes_and_provenance(house: House, mater
     text = text_of(house, "researcher", "recording", recording_id=material.recording.pk)
     assert "VOICE-0001" in text
     assert "It has no sound." in text
-    assert "No transcript: no transcript model is installed." in text
+    assert "Nobody has written down what is said here." in text
     assert "300 frames" in text
     assert material.proxy.blob.sha256[:16] in text
     assert "Candidates for people to judge, not labels." in text

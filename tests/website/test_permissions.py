@@ -86,6 +86,21 @@ EXPECTED: dict[str, tuple[Arguments, str, dict[str, int]]] = {
     ),
     # It is ready already, so there is nothing to accept (409).
     "recording-elan": (of_recording, "get", RESEARCH),
+    # An empty form and no file mean nothing (400), and there is no transcript to take out (404).
+    "recording-transcript": (of_recording, "post", RESEARCH | {"researcher": 400, "lead": 400}),
+    "recording-transcript-import": (
+        of_recording, "post", RESEARCH | {"researcher": 400, "lead": 400},
+    ),
+    "recording-transcript-make": (
+        of_recording, "post", RESEARCH | {"researcher": 400, "lead": 400},
+    ),
+    "recording-transcript-restore": (
+        of_recording, "post", RESEARCH | {"researcher": 400, "lead": 400},
+    ),
+    "recording-transcript-versions": (of_recording, "get", RESEARCH),
+    "recording-transcript-file": (
+        lambda m: of_recording(m, form="vtt"), "get", RESEARCH | {"researcher": GONE, "lead": GONE},
+    ),
     "quality": (lambda m: STUDY, "get", RESEARCH),
     "quality-measure": (lambda m: STUDY, "post", LEAD | {"lead": SIGN_IN}),
     "quality-table": (lambda m: STUDY, "get", RESEARCH),

@@ -16,12 +16,15 @@ from waver.website.views import (
     masked,
     people,
     pictures,
+    quality,
     queue,
     raters,
     recordings,
     releases,
+    sensors,
     status,
     studies,
+    transcripts,
 )
 
 STUDY = "studies/<slug:code>/"
@@ -52,16 +55,38 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("studies/", studies.studies, name="studies"),
     path(STUDY, studies.study, name="study"),
     path(f"{STUDY}recordings/", studies.recordings, name="recordings"),
+    path(f"{STUDY}quality/", quality.quality, name="quality"),
+    path(f"{STUDY}quality/measure/", quality.measure, name="quality-measure"),
+    path(f"{STUDY}quality/recordings.csv", quality.table, name="quality-table"),
+    *picture(f"{STUDY}quality/<slug:figure>", quality.distribution, "quality-figure"),
     path(RECORDING, recordings.recording, name="recording"),
     path(f"{RECORDING}timeline.json", recordings.timeline, name="recording-timeline"),
     path(f"{RECORDING}media/<slug:kind>/", recordings.recording_media, name="recording-media"),
     path(f"{RECORDING}faces/<int:frame>.jpg", recordings.face, name="recording-face"),
+    path(f"{RECORDING}sensors.json", sensors.stretch, name="recording-sensors"),
+    path(f"{RECORDING}sensors.csv", sensors.table, name="recording-sensors-csv"),
     path(
         f"{RECORDING}people/<int:number>/<slug:kind>/", people.picture, name="recording-person"
     ),
     path(f"{RECORDING}people/", people.choose, name="recording-participant"),
     path(f"{RECORDING}accept/", recordings.accept, name="recording-accept"),
     path(f"{RECORDING}masked/", masked.ask, name="recording-masked"),
+    path(f"{RECORDING}transcript/", transcripts.correct, name="recording-transcript"),
+    path(
+        f"{RECORDING}transcript/import/", transcripts.bring_in, name="recording-transcript-import"
+    ),
+    path(f"{RECORDING}transcript/make/", transcripts.make, name="recording-transcript-make"),
+    path(
+        f"{RECORDING}transcript/restore/", transcripts.restore, name="recording-transcript-restore"
+    ),
+    path(
+        f"{RECORDING}transcript/versions/",
+        transcripts.history,
+        name="recording-transcript-versions",
+    ),
+    path(
+        f"{RECORDING}transcript.<slug:form>", transcripts.download, name="recording-transcript-file"
+    ),
     path(f"{RECORDING}elan/", recordings.elan_file, name="recording-elan"),
     path(f"{STUDY}batches/", batches.batches, name="batches"),
     path(f"{STUDY}batches/<uuid:batch_id>/again/", batches.send_again, name="batch-again"),

@@ -30,8 +30,11 @@ from waver.recordings.subjects import subject_of
 from waver.recordings.timeline import timeline as timeline_of
 from waver.website import crops
 from waver.website.access import RESEARCH, StudyAccess, study_page
+from waver.website.queries import quality as quality_queries
 from waver.website.queries import recording as queries
+from waver.website.queries import transcript
 from waver.website.queries.people import people_in
+from waver.website.queries.takes import part_of
 
 # What a researcher's browser may fetch: never the original with its own file's contents.
 SERVED = {Asset.Kind.PROXY, Asset.Kind.CONTACT_SHEET, Asset.Kind.MASKED_PREVIEW}
@@ -43,9 +46,25 @@ def recording(request: HttpRequest, member: StudyAccess, recording_id: UUID) -> 
     """Show a recording: the video, the facts, the timeline."""
     row = queries.find(member.study, recording_id)
     require_submitted(member.user, row)
+    return show(request, member, row)
+
+
+def show(
+    request: HttpRequest,
+    member: StudyAccess,
+    row: Recording,
+    *,
+    said: transcript.Panel | None = None,
+    status: int = 200,
+) -> HttpResponse:
+    """Render a recording's page; `said` is its transcript as somebody is just changing it."""
     allowed = policy.decide(Purpose.PROCESS, subject_of(row))
+    if said is None and allowed:
+        said = transcript.panel_of(row, correcting=request.GET.get("transcript") == "edit")
     infer = policy.decide(Purpose.INFER, subject_of(row))
     page = queries.page(row, for_lead=member.is_lead)
+    part = part_of(row)
+    playable = page.has_proxy and bool(allowed) and row.rate is not None
     strips = _strips(row, for_lead=member.is_lead) if allowed and page.raters else []
     return render(
         request,
@@ -58,10 +77,16 @@ def recording(request: HttpRequest, member: StudyAccess, recording_id: UUID) -> 
             "consent": allowed,
             "infer": infer,
             "strips": strips,
+            "quality": quality_queries.part(row),
             "masked": masked_preview(row),
+            "playable": playable,
+            "part": part,
             "people": people_in(row),
-            "playable": page.has_proxy and bool(allowed) and row.rate is not None,
+            "sensors_span": (0, row.duration_us) if playable else part.span_us,
+            "drawn_alone": not playable and bool(allowed) and part.span_us[1] > 0,
+            "said": said,
         },
+        status=status,
     )
 
 
