@@ -8,14 +8,16 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
+import ffmpeg  # noqa: TID251 - composes a command that is to fail
 import pyarrow.parquet as pq
 import pytest
 
 from waver.core.clock import frame_us
-from workers.media import sound
+from workers.media import runner, sound
 from workers.media.errors import MediaCancelledError, MediaToolError
 from workers.media.normalise import Proxy, normalise
 from workers.media.probe import probe
+from workers.media.runner import Limits
 from workers.media.waveform import peaks
 
 from . import clips
@@ -136,6 +138,14 @@ def test_loudness_of_a_known_tone(tmp_path: Path) -> None:
 def test_a_missing_loudness_summary_is_an_error() -> None:
     with pytest.raises(MediaToolError, match="did not report the loudness"):
         sound.read_loudness("[error] Error initializing filter 'ebur128'")
+
+
+def test_a_meter_that_fails_is_an_error_whatever_it_prints() -> None:
+    """Some versions print "I: 0.0 LUFS" for an option that they refuse; the return code tells."""
+    stream = ffmpeg.input("anullsrc=r=48000:cl=mono", format="lavfi", t=1)
+    broken = stream.filter("ebur128", framelog="nonsense").output("-", format="null")
+    with pytest.raises(MediaToolError, match="failed with code"):
+        runner.run(broken, limits=Limits())
 
 
 def test_cancelling_leaves_nothing(shared_media: Path, tmp_path: Path) -> None:
