@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from workers.media import timing
+from workers.media.depth import Depth
 from workers.media.probe import Probe
 from workers.media.runner import Limits
 from workers.media.sound_clock import SoundClock
@@ -28,12 +29,18 @@ _DEEP = ("pcm_s24", "pcm_s32", "pcm_f", "pcm_u24", "pcm_u32", "flac", "alac")
 
 
 def conversion(
-    alone: Path, work: Path, found: Probe, rate: Fraction, clock: SoundClock | None
+    alone: Path,
+    work: Path,
+    found: Probe,
+    rate: Fraction,
+    clock: SoundClock | None,
+    depth: Depth | None = None,
 ) -> Any:
     """Describe the whole conversion as one ffmpeg-python graph, to be run by `runner.run`.
 
     `alone` comes from `runner.isolated`; the outputs go into `work` under NAMES and FRAME_LOG;
-    `rate` is the proxy's, in frames per second; `clock` is the sound's, None where there is none.
+    `rate` is the proxy's, in frames per second; `clock` is the sound's, None where there is none;
+    `depth` is what 16-bit depth pictures hold, None for all others.
     """
     import ffmpeg  # noqa: TID251 - this is the one place that composes commands
 
@@ -48,7 +55,12 @@ def conversion(
         .filter("fps", f"{rate.numerator}/{rate.denominator}", **_ON_THE_GRID)
         .filter("tpad", stop=-1, stop_mode="clone")
         .filter("trim", end_frame=frames_wanted(found, rate))
-        .filter("scale", "trunc(iw*max(sar,1)/2)*2", "trunc(ih*max(1/sar,1)/2)*2")
+    )
+    if depth is not None:
+        grey = video.filter("format", "gray16le").filter("lut", y=depth.brightness)
+        video = grey.filter("scale", in_range="full", out_range="tv")
+    video = (
+        video.filter("scale", "trunc(iw*max(sar,1)/2)*2", "trunc(ih*max(1/sar,1)/2)*2")
         .filter("setsar", "1")
         .filter("format", "yuv420p")
     )

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from workers.media import runner, sound_clock, timing
+from workers.media.depth import COLOURED, measure
 from workers.media.errors import MediaToolError, RefusedRecordingError
 from workers.media.graph import FRAME_LOG, NAMES, conversion, frames_wanted
 from workers.media.probe import Probe, opened, probe
@@ -60,6 +61,7 @@ def normalise(
     on_progress: Callable[[float], None] | None = None,
     cancelled: Callable[[], bool] | None = None,
     name: str | None = None,
+    as_depth: bool = False,
 ) -> Proxy:
     """Make the proxy of `source` in `out_dir`, whole or not at all.
 
@@ -71,7 +73,8 @@ def normalise(
     4. Count the proxy's frames and compare with what the source's time stamps predict.
     5. Write the frame map, measure the sound, move everything into place.
 
-    `frame_us(n, rate)` is the project's clock; `name` is what messages call the file. Raises
+    `frame_us(n, rate)` is the project's clock; `name` is what messages call the file; `as_depth`
+    says that the pictures are a depth camera's, whose range is measured and spread. Raises
     RefusedRecordingError where the recording is at fault, MediaToolError where ffmpeg or a count
     is, MediaCancelledError when told to stop.
     """
@@ -79,13 +82,16 @@ def normalise(
     shown = name or source.name
     found = probe(source, limits=limits, name=shown)
     rate = timing.nearest_rate(found.video.mean_rate)
+    depth = (
+        measure(source, found, limits=limits, name=shown, cancelled=cancelled) if as_depth else None
+    )
     out_dir.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix=".proxy-", dir=out_dir.resolve()))
     try:
         with runner.isolated(source, work_dir=work) as alone:
             clock = sound_clock.listen(alone, work, found, limits=limits, cancelled=cancelled)
             finished = runner.run(
-                conversion(alone, work, found, rate, clock),
+                conversion(alone, work, found, rate, clock, depth),
                 limits=limits,
                 expected_seconds=found.duration_us / 1e6,
                 on_progress=on_progress,
@@ -102,6 +108,8 @@ def normalise(
         figures = _figures(found, frames, frame_map, proxy_us, rate)
         native = work / NAMES["audio_native"] if clock is not None else None
         figures |= sound_figures(native, finished.stderr_tail, found, clock)
+        if depth is not None:
+            figures |= depth.figures
         figures["conversion_seconds"] = round(finished.seconds, 3)
         return Proxy(
             **_move_into_place(work, out_dir),
@@ -114,6 +122,7 @@ def normalise(
             figures=figures,
             notes=(
                 *_notes(shown, found, figures, rate),
+                *(((depth.note if depth else COLOURED),) if as_depth else ()),
                 *sound_notes(shown, found, figures, clock, unreadable=found.audio is not None),
             ),
             tools={"ffmpeg": finished.version, "pyav": _pyav_version()},

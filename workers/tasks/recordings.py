@@ -57,6 +57,7 @@ def normalise(run: JobRun) -> None:
             frame_us=clock.frame_us,
             on_progress=_reporter(run, "Preparing the video"),
             name=work.recording.original_name,
+            as_depth=work.recording.view == Recording.View.DEPTH,
         )
         pipeline.finish(run, work, _proxy_outcome(proxy, folder))
 
