@@ -20,8 +20,9 @@ from django.db import transaction
 from django.utils import timezone
 
 from tests.datasets.worlds import World, label, policy_text, with_media, world
-from tests.factories import CueCandidateFactory, ModelRunFactory, stored_blob
+from tests.factories import AssetFactory, CueCandidateFactory, ModelRunFactory, stored_blob
 from waver.consent import services as consent
+from waver.consent import withdrawal
 from waver.consent.models import Purpose
 from waver.core import storage
 from waver.core.clock import frame_us
@@ -38,6 +39,8 @@ from waver.datasets.models import (
     SplitAssignment,
 )
 from waver.datasets.verify import verify
+from waver.recordings import pipeline
+from waver.recordings.models import Stage
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("storage_folder")]
 
@@ -592,3 +595,91 @@ def test_a_release_that_consent_left_comes_back_by_a_job(made):
     assert verify(folder, root=release.root, seal=release.figures["seal"]) == []
     assert release.figures["participants"] == 6
     assert not left_behind.exists()
+
+
+# Masked previews
+
+
+def _preview(recording, recall: float | None = 1.0, *, blank: tuple = ()) -> None:
+    """Leave what the stage leaves; tests/recordings/test_masked.py makes real ones."""
+    assets = {asset.kind: asset for asset in recording.assets.select_related("blob")}
+    if "landmarks" not in assets:
+        assets["landmarks"] = AssetFactory(
+            recording=recording, kind="landmarks", data=f"faces {recording.pk}".encode()
+        )
+    AssetFactory(
+        recording=recording,
+        kind="masked_preview",
+        data=f"masked {recording.pk}".encode(),
+        made_by={
+            "stage": "mask",
+            "version": pipeline.MASK.version,
+            "inputs": sorted(assets[kind].blob.sha256 for kind in ("proxy", "landmarks")),
+            "parameters": {"blank": list(blank)},
+        },
+    )
+    figures = {"frames": 300, "frames_checked": 30, "checked_by": "another", "recall": recall}
+    figures |= {"faces_found": 30, "faces_covered": 30, "faces_still_seen": 0}
+    Stage.objects.create(
+        recording=recording, name="mask", version=1, state=Stage.State.DONE, figures=figures
+    )
+
+
+def test_masked_previews_go_out_where_they_are_good_and_are_asked_for_where_they_are_missing(
+    made: World,
+) -> None:
+    run = _gate(made)
+    good, poor, none = made.recordings[:5], made.recordings[5], made.recordings[6]
+    for recording in good:
+        _preview(recording)
+    _preview(poor, recall=0.9)
+    AssetFactory(recording=none, kind="landmarks", data=b"faces")
+    wanted = {"gate_run": run, "version": "1.0", "purpose": "research", "actor": "lead"}
+    with pytest.raises(Conflict, match="1 of the 7 recordings have no masked preview yet"):
+        releases.request(**wanted, with_previews=True)
+    (asked,) = Job.objects.filter(name="recordings.mask")
+    assert asked.subject_id == str(none.pk)
+    assert not Job.objects.filter(name="datasets.release").exists()
+    asked.delete()
+    Stage.objects.create(
+        recording=none, name="mask", version=1, state=Stage.State.FAILED, error="It broke."
+    )
+    job = releases.request(**wanted, with_previews=True)  # one that cannot be made stays out
+    assert job.payload["with_previews"] is True
+
+
+def test_a_poor_preview_stays_out_and_a_withdrawal_takes_the_person_s_preview_along(
+    made: World,
+) -> None:
+    run = _gate(made)
+    for recording in made.recordings[:6]:
+        _preview(recording)
+    _preview(made.recordings[6], recall=0.9)
+    release = _build(run, with_previews=True)
+    folder = releases.path_of(release)
+    videos = sorted(folder.glob("previews/*/*.mp4"))
+    assert len(videos) == 6
+    assert verify(folder) == []
+    for video in videos:
+        assert video.read_bytes().startswith(b"masked ")
+        assert json.loads(video.with_suffix(".json").read_text())["recall"] == 1.0
+    assert "every face under one grey" in (folder / "README.md").read_text(encoding="utf-8")
+    assert release.figures["formats"][-1] == "previews"
+
+    gone = made.participants[0]
+    before = {video.parent.name for video in videos}
+    withdrawal.withdraw(participant=gone, actor="tests")
+    assert redaction.redact(release=release, participant=gone, actor="tests")
+    after = {video.parent.name for video in folder.glob("previews/*/*.mp4")}
+    assert len(before - after) == 1
+    assert len(after) == 5
+    assert verify(folder) == []
+    assert "every face under one grey" in (folder / "README.md").read_text(encoding="utf-8")
+
+
+def test_without_being_asked_for_no_preview_goes_out(made: World) -> None:
+    for recording in made.recordings:
+        _preview(recording)
+    release = _build(_gate(made))
+    assert not (releases.path_of(release) / "previews").exists()
+    assert "previews" not in release.figures["formats"]

@@ -26,6 +26,7 @@ def build_release(run: JobRun) -> None:
         version=run.job.payload["version"],
         purpose=run.job.payload["purpose"],
         actor=run.job.payload["actor"],
+        with_previews=run.job.payload.get("with_previews", False),
         on_progress=run.progress,
         commit=run.commit,
     )

@@ -19,13 +19,14 @@ from waver.accounts.models import User
 from waver.consent import policy as consent
 from waver.consent.models import Purpose
 from waver.core.errors import Conflict
-from waver.datasets import codes, consensus, gate, splits
+from waver.datasets import codes, consensus, gate, previews, splits
 from waver.datasets.consensus import Consensus, Decided, Rules, Terms
 from waver.datasets.gate import Standing
 from waver.datasets.labels import Label, labels_of, read_codebook
 from waver.datasets.models import GateRun
 from waver.datasets.policies import read
 from waver.datasets.snapshots import Item, items_of
+from waver.recordings.masked import Masked
 from waver.recordings.models import Asset, Recording
 from waver.recordings.subjects import subject_of
 
@@ -44,6 +45,7 @@ class Clip:
     fold: str
     assets: Mapping[str, Asset]
     may_infer: bool
+    preview: Masked | None = None
 
     @property
     def key(self) -> str:
@@ -109,6 +111,7 @@ class Content:
     raters: Mapping[UUID, str]
     synthetic_raters: frozenset[str]
     is_demonstration: bool
+    with_previews: bool = False
     figures: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -149,14 +152,16 @@ def gather(
     recordings: frozenset[UUID] | None = None,
     published_at: datetime | None = None,
     terms: Terms | None = None,
+    with_previews: bool = False,
 ) -> Content:
     """Decide what goes into a release.
 
     With `recordings`, exactly these go in and consent is not asked: that is for making a published
     release's containers again after somebody was taken out of it. `published_at` then says as of
     when waivers count, and `terms` what consensus is made of: a version neither gains nor loses a
-    label afterwards, and none changes.
-    Raises Conflict when nothing is left.
+    label afterwards, and none changes. `with_previews` adds each recording's masked preview where
+    it is good enough to leave.
+    Raises Conflict when nothing is left, or when masked previews are wanted and not made yet.
     """
     snapshot = gate_run.snapshot
     items = [item for item in items_of(snapshot) if item.repeat == 0]
@@ -173,7 +178,10 @@ def gather(
     rules = read(gate_run.policy.text)
     codebook = read_codebook(snapshot.codebook.text)
     standings = gate.standings(gate_run, at=published_at)
-    clips = _clips(gate_run, allowed, actor)
+    masked: Mapping[UUID, Masked] = {}
+    if with_previews and recordings is None:
+        masked = previews.require(allowed, actor=actor)
+    clips = _clips(gate_run, allowed, actor, masked)
     released = frozenset(recording.pk for recording in allowed)
     submissions = tuple(item for item in items if item.recording in released)
     raters = codes.of_raters(study=snapshot.study, raters={item.rater for item in submissions})
@@ -197,6 +205,7 @@ def gather(
         raters=raters,
         synthetic_raters=frozenset(raters[pk] for pk in synthetic),
         is_demonstration=bool(rules.get("demonstration")),
+        with_previews=with_previews,
     )
 
 
@@ -217,6 +226,12 @@ def _load(keys: frozenset[UUID]) -> list[Recording]:
         .select_related("take__participant", "take__prompt", "study")
         .order_by("take__participant", "take__prompt__order", "take__recorded_at", "pk")
     )
+
+
+def covered(*, gate_run: GateRun, purpose: Purpose, actor: str) -> list[Recording]:
+    """Give the recordings of a snapshot that consent covers for a purpose."""
+    items = items_of(gate_run.snapshot)
+    return _ask(frozenset(item.recording for item in items if item.repeat == 0), purpose, actor)[0]
 
 
 def _ask(
@@ -274,7 +289,9 @@ def counted(recordings: int, participants: int) -> str:
     return f"{first} of {participants} participant{'' if participants == 1 else 's'}"
 
 
-def _clips(gate_run: GateRun, recordings: list[Recording], actor: str) -> tuple[Clip, ...]:
+def _clips(
+    gate_run: GateRun, recordings: list[Recording], actor: str, masked: Mapping[UUID, Masked]
+) -> tuple[Clip, ...]:
     study = gate_run.snapshot.study
     people = {recording.take.participant_id for recording in recordings}
     names = codes.of_participants(study=study, participants=people)
@@ -288,14 +305,18 @@ def _clips(gate_run: GateRun, recordings: list[Recording], actor: str) -> tuple[
         if taken[name] > 1:
             name = f"{name}-{taken[name]}"
         may_infer = consent.may(Purpose.INFER, subject_of(recording), actor=actor).allowed
+        assets, preview = _assets(recording), masked.get(recording.pk)
+        if preview is not None and preview.asset is not None and not preview.shortcoming:
+            assets[_Kind.MASKED_PREVIEW] = preview.asset
         clips.append(
             Clip(
                 recording=recording,
                 participant=names[person],
                 name=f"{name}.mp4",
                 fold=folds[person],
-                assets=_assets(recording),
+                assets=assets,
                 may_infer=may_infer,
+                preview=preview,
             )
         )
     return tuple(sorted(clips, key=lambda clip: clip.video_id))

@@ -150,7 +150,7 @@ def _readme(content: Content, root: str) -> Iterator[str]:
         if exporter.applies(content):
             yield f"## {exporter.TITLE}\n"
             yield from (f"{sentence}\n" for sentence in exporter.describe(content))
-        else:
+        elif not exporter.ON_REQUEST:
             yield f"## {exporter.TITLE}\n"
             yield "Not made: none of the labels that it holds is released.\n"
     yield "## Is it whole?\n"

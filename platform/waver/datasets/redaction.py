@@ -178,6 +178,7 @@ def _rebuild(
         recordings=recordings,
         published_at=release.published_at,
         terms=Terms.of(release.figures, published_at=release.published_at),
+        with_previews="previews" in release.figures["formats"],
     )
     releases.write_containers(content, draft, root=release.root)
     found = documents.figures(content)

@@ -28,8 +28,8 @@ from waver.core import audit, jobs
 from waver.core.errors import BadInput, Conflict, IntegrityProblem, TemporaryProblem
 from waver.core.ids import new_id
 from waver.core.models import Job
-from waver.datasets import documents, gate, snapshots
-from waver.datasets.content import Content, gather, still_allowed
+from waver.datasets import documents, gate, previews, snapshots
+from waver.datasets.content import Content, covered, gather, still_allowed
 from waver.datasets.draft import Draft
 from waver.datasets.exporters import EXPORTERS
 from waver.datasets.jobs import RELEASE
@@ -50,17 +50,27 @@ class ConsentChanged(TemporaryProblem):
     """Somebody withdrew while the release was being built; the next attempt leaves them out."""
 
 
-def request(*, gate_run: GateRun, version: str, purpose: str, actor: str) -> Job:
+def request(
+    *, gate_run: GateRun, version: str, purpose: str, actor: str, with_previews: bool = False
+) -> Job:
     """Ask for a release to be built in the background.
 
-    Raises what `check` raises, so that a wrong request is refused before it waits in a queue.
+    Raises what `check` raises, so that a wrong request is refused before it waits in a queue, and
+    Conflict for masked previews that are not made yet: they are asked for then.
     """
-    check(gate_run=gate_run, version=version, purpose=purpose)
+    wanted = check(gate_run=gate_run, version=version, purpose=purpose)
+    if with_previews:
+        previews.require(covered(gate_run=gate_run, purpose=wanted, actor=actor), actor=actor)
     return jobs.enqueue(
         RELEASE,
         subject_kind="gate_run",
         subject_id=gate_run.pk,
-        payload={"version": version, "purpose": purpose, "actor": actor},
+        payload={
+            "version": version,
+            "purpose": purpose,
+            "actor": actor,
+            "with_previews": with_previews,
+        },
         key=f"release:{gate_run.snapshot.study_id}:{version}:{purpose}",
     )
 
@@ -118,6 +128,7 @@ def build(
     version: str,
     purpose: str,
     actor: str,
+    with_previews: bool = False,
     on_progress: Progress | None = None,
     commit: Callable[[], AbstractContextManager[None]] = transaction.atomic,
 ) -> Release:
@@ -133,7 +144,13 @@ def build(
         with commit():
             return done
     snapshots.require_whole(gate_run.snapshot)
-    content = gather(gate_run=gate_run, version=version, purpose=Purpose(purpose), actor=actor)
+    content = gather(
+        gate_run=gate_run,
+        version=version,
+        purpose=Purpose(purpose),
+        actor=actor,
+        with_previews=with_previews,
+    )
     draft = Draft(_attempt_folder(content.name))
     try:
         manifest = _write(content, draft, on_progress or (lambda fraction, note: None))

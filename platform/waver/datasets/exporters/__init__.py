@@ -6,7 +6,7 @@ from typing import Protocol
 
 from waver.datasets.content import Content
 from waver.datasets.draft import Draft
-from waver.datasets.exporters import bah, tables
+from waver.datasets.exporters import bah, previews, tables
 
 
 class Exporter(Protocol):
@@ -15,6 +15,7 @@ class Exporter(Protocol):
     NAME: str
     BUILDER: str  # name and version of what makes its containers
     TITLE: str
+    ON_REQUEST: bool  # whether it is written only where somebody asked for it
 
     def applies(self, content: Content) -> bool:
         """Tell whether the format can hold this content."""
@@ -29,5 +30,5 @@ class Exporter(Protocol):
         """Say in sentences what is where, and what is missing and why."""
 
 
-EXPORTERS: tuple[Exporter, ...] = (tables, bah)
+EXPORTERS: tuple[Exporter, ...] = (tables, bah, previews)
 """In the order in which they are written. Explicit, never found by listing a folder."""

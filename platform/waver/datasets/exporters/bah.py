@@ -35,6 +35,7 @@ from waver.recordings.models import Asset
 
 NAME = "bah"
 BUILDER = "bah/2"
+ON_REQUEST = False
 TITLE = "BAH layout"
 FOLDER = "bah"
 CLASS_ID = b"With A-H: 1\nNo A-H: 0"

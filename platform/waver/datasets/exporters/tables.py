@@ -20,6 +20,7 @@ from waver.recordings.models import Asset, CueCandidate
 
 NAME = "tables"
 BUILDER = "tables/2"
+ON_REQUEST = False
 TITLE = "Tables (Parquet and CSV)"
 FOLDER = "tables"
 _BATCH = 5000

@@ -85,6 +85,7 @@ def request_release(request: HttpRequest, member: StudyAccess, run_id: UUID) -> 
         version=request.POST.get("version", "").strip(),
         purpose=request.POST.get("purpose", ""),
         actor=member.user.get_username(),
+        with_previews=request.POST.get("previews") == "masked",
     )
     messages.success(request, "The release is being built. It appears here when it is whole.")
     return redirect("website:releases", member.study.code)
