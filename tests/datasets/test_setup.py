@@ -15,6 +15,7 @@ from tests.factories import BatchFactory, UserFactory
 from waver.core.models import AuditEntry
 from waver.datasets.models import GatePolicy
 from waver.datasets.policies import shipped as shipped_policy
+from waver.recordings.quality.rules import newest
 from waver.studies.models import Membership, Study
 
 pytestmark = pytest.mark.django_db
@@ -304,3 +305,42 @@ def test_a_member_whom_the_file_no_longer_names_is_pointed_out(example, people):
     assert "mary is an annotator, though the file does not say so." in said
     assert "Nothing changed" in said
     assert Study.objects.get().memberships.filter(user__username="mary").exists()
+
+
+def test_thresholds_of_quality_are_set_and_changed_by_the_file(example, people):
+    assert "Quality thresholds set: usable face at least 80 %, voice level at least" in run(example)
+    study = Study.objects.get()
+    limits = {"usable_face_share": {"at_least": 0.8}, "voice_level_dbfs": {"at_least": -45.0}}
+    assert newest(study.pk).limits == limits
+    assert "Quality" not in run(example)
+    whole = example.read_text(encoding="utf-8")
+    change(example, ("usable_face_share: {at_least: 0.8}", "people: {at_most: 1}"))
+    assert "people at most 1" in run(example)
+    assert newest(study.pk).version == 2
+    lines = whole.splitlines(keepends=True)
+    start = line_of(example, "quality:") - 1
+    example.write_text("".join([*lines[:start], "quality: {}\n", *lines[start + 3 :]]))
+    assert "Quality thresholds set: none." in run(example)
+    example.write_text("".join(lines[:start] + lines[start + 3 :]))
+    assert "Quality" not in run(example)  # what the file does not mention stays
+    assert newest(study.pk).limits == {}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ("usable_face: {at_least: 0.8}", "did you mean “usable_face_share”?"),
+        ("usable_face_share: {at_most: 0.8}", "“at_most” makes no sense for “Usable face”"),
+        ("usable_face_share: {at_least: 80}", "It lies from 0 to 1"),
+        ("usable_face_share: {at_least: 0.1, at_most: 0.8}", "needs one bound"),
+        ("usable_face_share: {at_least: much}", "must be a number"),
+        ("usable_face_share: {at_least: .nan}", "is no number"),
+        ("usable_face_share: 0.8", "must be a group of named values"),
+    ],
+)
+def test_a_threshold_that_cannot_be_is_refused_with_its_line(example, people, wrong, said):
+    change(example, ("usable_face_share: {at_least: 0.8}", wrong))
+    answer = refused(example)
+    assert said in answer
+    assert f"Line {line_of(example, wrong)}:" in answer
+    assert not Study.objects.exists()

@@ -15,6 +15,8 @@ from waver.consent.models import ConsentDocument
 from waver.core.errors import Missing, WaverError
 from waver.datasets import policies
 from waver.datasets.setup.reading import Document, StudyFile, StudyFileProblem
+from waver.recordings.quality import rules
+from waver.recordings.quality.catalogue import FIGURES
 from waver.studies import services
 from waver.studies.designs import choices_of, sentences
 from waver.studies.models import Study
@@ -82,6 +84,7 @@ class _Work:
         self._codebook()
         self._policy()
         self._design()
+        self._quality()
         self._prompts()
         self._consent()
         self._members()
@@ -165,6 +168,20 @@ class _Work:
         with self._at("design"):
             design.change(study=self.study, wanted=wanted, actor=self.actor)
             self.changes.append(f"Design set. {' '.join(sentences(wanted))}")
+
+    def _quality(self) -> None:
+        wanted, is_now = self.file.quality, rules.newest(self.study.pk)
+        if wanted is None or not (wanted or is_now):
+            return
+        with self._at("quality"):
+            made = rules.set_rules(study=self.study, limits=wanted, actor=self.actor)
+            if made != is_now:
+                asked = [
+                    f"{figure.title.lower()} {figure.write_limit(bound, number)}"
+                    for key, figure in FIGURES.items()
+                    for bound, number in made.limits.get(key, {}).items()
+                ]
+                self.changes.append(f"Quality thresholds set: {', '.join(asked) or 'none'}.")
 
     def _prompts(self) -> None:
         there = {prompt.order: prompt for prompt in self.study.prompts.all()}

@@ -18,6 +18,7 @@ from waver.core.errors import BadInput
 from waver.core.tables import read_moment
 from waver.datasets import policies
 from waver.datasets.labels import named_labels
+from waver.recordings.quality.limits import problems
 from waver.studies.designs import Choices
 from waver.studies.models import Study
 from waver.studies.services import PromptText
@@ -29,6 +30,7 @@ _HINTS = {
     "text": _LANGUAGE,
     "consent": _LANGUAGE,
     "expires_on": "write a day like 2028-01-31",
+    "quality": "write a figure like {at_least: 0.8}; docs/researcher.md has them",
     "members": "give each one role, or a list: lead, consent_manager, researcher, annotator",
 }
 _OWN_FILE = (".yaml", ".yml")
@@ -72,6 +74,7 @@ class StudyFile:
     codebook_text: str
     policy_text: str
     design: Choices
+    quality: Mapping[str, Mapping[str, float]] | None  # None: the file says nothing of it
     prompts: tuple[PromptText, ...]
     documents: tuple[Document, ...]
     members: tuple[Member, ...]
@@ -137,6 +140,7 @@ class _Reader:
             *self._text_problems(),
             *self._pass_problems(codebook),
             *self._design_problems(design),
+            *self._quality_problems(),
         ):
             self._refuse(sentence, *where)
         study = self._study()
@@ -149,6 +153,7 @@ class _Reader:
             codebook_text=codebook_text,
             policy_text=policy_text,
             design=design,
+            quality=self.data.get("quality"),
             prompts=tuple(
                 PromptText(prompt["text"], prompt.get("expected_response", ""), order)
                 for order, prompt in enumerate(self.data["prompts"], start=1)
@@ -264,6 +269,10 @@ class _Reader:
                     ("design", name),
                     f"{name!r} says nothing without {why}. Remove it, or add that.",
                 )
+
+    def _quality_problems(self) -> Iterator[tuple[Where, str]]:
+        for figure, sentence in problems(self.data.get("quality", {})):
+            yield ("quality", figure), sentence
 
     def _documents(self) -> Iterator[Document]:
         for language, entry in self.data["consent"].items():

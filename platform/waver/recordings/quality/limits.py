@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -82,10 +83,9 @@ def problems(limits: Any) -> Iterator[tuple[str, str]]:
     for key, limit in limits.items():
         figure = FIGURES.get(key) if isinstance(key, str) else None
         if figure is None:
-            yield (
-                str(key),
-                f"There is no figure “{key}”. The figures are: {', '.join(FIGURES)}.",
-            )
+            close = difflib.get_close_matches(str(key), FIGURES, n=1)
+            meant = f"did you mean “{close[0]}”?" if close else f"there are {', '.join(FIGURES)}."
+            yield str(key), f"There is no figure “{key}”; {meant}"
         elif sentence := _problem(figure, limit):
             yield figure.key, sentence
 
