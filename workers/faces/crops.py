@@ -32,21 +32,24 @@ class CropWriter:
     """
 
     def __init__(self, tar: Path, index: Path) -> None:
-        self._index_path = index
+        self._tar_path, self._index_path = tar, index
         self._file: IO[bytes] = tar.open("xb")
         self._end = 0
         self._frames, self._offsets, self._sizes = array("q"), array("q"), array("q")
 
     def add(self, frame: int, crop: Picture) -> None:
-        """Append the crop (height, width, 3) of a frame; frames must come in rising order."""
+        """Append the crop (height, width, 3) of a frame; see `append`."""
         import cv2
 
-        if self._frames and frame <= self._frames[-1]:
-            raise FaceError(f"The crop of frame {frame} came after that of {self._frames[-1]}.")
         encoded, jpeg = cv2.imencode(".jpg", crop, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
         if not encoded:
             raise FaceError(f"The crop of frame {frame} could not be encoded as JPEG.")
-        content = jpeg.tobytes()
+        self.append(frame, jpeg.tobytes())
+
+    def append(self, frame: int, content: bytes) -> None:
+        """Append the JPEG of a frame's crop; frames must come in rising order."""
+        if self._frames and frame <= self._frames[-1]:
+            raise FaceError(f"The crop of frame {frame} came after that of {self._frames[-1]}.")
         self._frames.append(frame)
         self._offsets.append(self._end + BLOCK)
         self._sizes.append(len(content))
@@ -74,6 +77,15 @@ class CropWriter:
             "size": column(np.asarray(self._sizes, np.int32)),
         }
         pq.write_table(pa.table(columns), self._index_path)
+
+    def move_to(self, other: CropWriter) -> None:
+        """Append all crops to another's, which end earlier, and delete these."""
+        self.close()
+        reader = CropReader(self._tar_path, self._index_path)
+        for frame in reader.frames.tolist():
+            other.append(frame, reader.jpeg(frame))
+        self._tar_path.unlink()
+        self._index_path.unlink()
 
     def discard(self) -> None:
         """Let go of the tar file, which is of no use then; no index is written."""

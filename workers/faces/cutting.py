@@ -21,6 +21,7 @@ from workers.faces.occlusion import Covered, Glimpses
 from workers.faces.pose import estimate_poses, eye_distances
 from workers.faces.preview import Album, TrackPictures
 from workers.faces.quality import FaceQuality, measure_quality
+from workers.faces.rejoin import Colours, Look, look_of, same_people
 from workers.faces.table import STATUSES, USABLE, WITH_CROP, FaceStatus, FaceTable, Spool
 from workers.faces.tracks import (
     ABSENT,
@@ -99,6 +100,7 @@ class Cutter:
         self._spool = Spool(folder / "rows")
         self._crops: dict[int, CropWriter] = {}
         self._glimpses, self._album = Glimpses(folder), Album(folder, rate=rate)
+        self._colours, self._same = Colours(), dict[int, int]()
 
     def take(self, block: list[Held], tracker: Tracker) -> None:
         """Measure and crop the faces of consecutive frames whose places are known."""
@@ -129,6 +131,8 @@ class Cutter:
         self._spool.add(held.number, track_id, status, piece.places[row], figures)
         self._glimpses.add(track_id, luma)
         is_shown = self._album.note(held.number, track_id, status)
+        if is_shown:
+            self._colours.add(track_id, held.planes, piece.places[row][1:5])
         if status not in WITH_CROP:
             if is_shown:
                 self._album.keep(held.number, track_id, coloured(luma, planes, matrix))
@@ -141,13 +145,44 @@ class Cutter:
             writer = self._crops[track_id] = self._writer(track_id)
         writer.add(number, crop)
 
+    def rejoin(self, tracks: list[Sightings]) -> list[Sightings]:
+        """Join tracks of one person who was away for long; give the tracks that are left."""
+        looks = {track.track_id: self._look(track.track_id) for track in tracks}
+        self._same = same_people({t: look for t, look in looks.items() if look is not None})
+        by_id = {track.track_id: track for track in tracks}
+        for later, earlier in self._same.items():
+            by_id[earlier].go_on(by_id.pop(later))
+            more, seen = self.cut.seen.pop(later), self.cut.seen[earlier]
+            seen.last = more.last
+            seen.frames, seen.usable = seen.frames + more.frames, seen.usable + more.usable
+            self._glimpses.join(later, earlier)
+            self._album.join(later, earlier)
+            if later in self._crops:
+                if earlier not in self._crops:
+                    self._crops[earlier] = self._writer(earlier)
+                self._crops.pop(later).move_to(self._crops[earlier])
+        return list(by_id.values())
+
+    def _look(self, track_id: int) -> Look | None:
+        if track_id not in self.cut.seen:
+            return None
+        seen, colours = self.cut.seen[track_id], self._colours.of(track_id)
+        return look_of(seen.first, seen.last, self._glimpses.of(track_id), colours)
+
+    def _rows(self) -> Iterator[NDArray[np.void]]:
+        """All rows, under the ids that are left."""
+        for rows in self._spool.by_frames():
+            for later, earlier in self._same.items():
+                rows["track_id"][rows["track_id"] == later] = earlier
+            yield rows
+
     def finish(self, participant: int | None, *, frame_us: Callable[[int], int]) -> Cut:
         """Write the files for the track that is the participant's, or for nobody's."""
-        turned = [(rows["track_id"], self._poses(rows)) for rows in self._spool.by_frames()]
+        turned = [(rows["track_id"], self._poses(rows)) for rows in self._rows()]
         covered = Covered(self._glimpses, [(ids, angles[:, 0]) for ids, angles in turned])
         with FaceTable(self._folder / "faces.parquet", frame_us=frame_us) as table:
             figures = _Figures(self.shape)
-            for rows, (_, angles) in zip(self._spool.by_frames(), turned, strict=True):
+            for rows, (_, angles) in zip(self._rows(), turned, strict=True):
                 rows["yaw"], rows["pitch"], rows["roll"] = angles.T
                 self._cover(rows, covered)
                 figures.take(rows[rows["track_id"] == participant])

@@ -122,7 +122,7 @@ def extract_faces(
     try:
         with Cutter(workplace, shape=shape, rate=rate, crop_size=crop_size) as cutter:
             _read(proxy, shape, follower, cutter, lambda share: report(READING * share))
-            tracks = follower.tracker.everybody()
+            tracks = cutter.rejoin(follower.tracker.everybody())
             chosen = _choose(tracks, cutter, shape, participant)
             cut = cutter.finish(chosen.track_id if chosen else None, frame_us=frame_us)
         report(1.0)

@@ -71,14 +71,23 @@ class Glimpses:
             file = self._files[track_id] = self._path(track_id).open("xb")
         file.write(glimpse(crop).tobytes())
 
+    def of(self, track_id: int) -> Picture:
+        """A track's glimpses so far, (N, SIDE, SIDE)."""
+        self._files[track_id].flush()
+        return np.memmap(self._path(track_id), np.uint8, "r").reshape(-1, SIDE, SIDE)
+
     def covered(self, track_id: int, yaw: Floats) -> NDArray[np.bool_]:
         """For each of a track's frames so far, (N,), whether something covers the face.
 
         `yaw` (N,) is in degrees, NaN where it is not known.
         """
-        self._files[track_id].flush()
-        pictures = np.memmap(self._path(track_id), np.uint8, "r").reshape(-1, SIDE, SIDE)
-        return covered(pictures, yaw)
+        return covered(self.of(track_id), yaw)
+
+    def join(self, later: int, earlier: int) -> None:
+        """Append a later track's to an earlier one's."""
+        self._files[earlier].write(self.of(later).tobytes())
+        self._files.pop(later).close()
+        self._path(later).unlink()
 
     def remove(self) -> None:
         """Delete the files."""

@@ -93,6 +93,17 @@ class Album:
         small = cv2.resize(crop, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
         writer.add(frame, small.astype(np.uint8, copy=False))
 
+    def join(self, later: int, earlier: int) -> None:
+        """Append a later track's to an earlier one's."""
+        if later in self._frames:
+            self._frames.setdefault(earlier, array("l")).extend(self._frames.pop(later))
+            self._statuses.setdefault(earlier, array("b")).extend(self._statuses.pop(later))
+        if later in self._aside:
+            writer = self._aside.get(earlier)
+            if writer is None:
+                writer = self._aside[earlier] = CropWriter(*self._files(earlier))
+            self._aside.pop(later).move_to(writer)
+
     def write(
         self,
         folder: Path,

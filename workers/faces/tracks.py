@@ -70,6 +70,13 @@ class Sightings:
         self.places.extend(box.tolist())
         self.places.extend(landmarks.ravel().tolist())
 
+    def go_on(self, later: Sightings) -> None:
+        """Append the sightings of a later track that turned out to be the same person's."""
+        self.frames.extend(later.frames)
+        self.scores.extend(later.scores)
+        self.places.extend(later.places)
+        self.motion = later.motion
+
     def last_box(self) -> Floats:
         """The box of the latest sighting."""
         return np.array(self.places[-14:-10], dtype=np.float32)
