@@ -15,8 +15,8 @@ class Limits:
     processor time and the address space for finding out what a recording holds.
     """
 
-    wall_seconds: float = 3600.0
-    cpu_seconds: int = 7200
+    wall_seconds: float = 7 * 3600.0
+    cpu_seconds: int = 8 * 3600
     output_bytes: int = 8 * 1024**3
     memory_bytes: int = 4 * 1024**3
     max_pixels: int = 35_000_000

@@ -11,6 +11,7 @@ from typing import Any
 POSE_POINTS_PER_SECOND = 10
 _ANGLES = ("yaw", "pitch", "roll")
 _USABLE = "usable"
+_ROWS = 2048
 
 
 def write_outline(face_table: Path, target: Path, *, rate: Fraction, end_us: int) -> None:
@@ -28,7 +29,8 @@ def write_outline(face_table: Path, target: Path, *, rate: Fraction, end_us: int
     pose: dict[str, list[Any]] = {"time_us": [], **{angle: [] for angle in _ANGLES}}
     columns = ["frame", "time_us", "status", "is_participant", *_ANGLES]
     with pq.ParquetFile(face_table) as table:
-        for batch in table.iter_batches(columns=columns):
+        # A row as a dictionary takes half a kilobyte: a table of an hour is read in small pieces.
+        for batch in table.iter_batches(batch_size=_ROWS, columns=columns):
             for row in batch.to_pylist():
                 if row["is_participant"]:
                     _extend(runs, row)

@@ -8,7 +8,7 @@ from typing import Any
 from waver.consent import policy
 from waver.consent.models import Purpose, Restriction
 from waver.core import storage
-from waver.recordings import signals
+from waver.recordings import drawn, signals
 from waver.recordings.models import Asset, Recording
 from waver.recordings.subjects import subject_of
 from waver.recordings.transcripts import versions
@@ -32,12 +32,12 @@ def timeline(recording: Recording, *, actor: str = "recording page") -> dict[str
     """
     subject = subject_of(recording)
     policy.require(Purpose.PROCESS, subject, actor=actor)
-    drawn = {
+    made = {
         asset.kind: json.loads(b"".join(storage.open_range(asset.blob)))
         for asset in recording.assets.filter(kind__in=_DRAWN).select_related("blob")
     }
-    speech = drawn.get(_Kind.SPEECH, {})
-    outline = drawn.get(_Kind.FACE_OUTLINE, {})
+    speech = made.get(_Kind.SPEECH, {})
+    outline = made.get(_Kind.FACE_OUTLINE, {})
     infer = policy.decide(Purpose.INFER, subject)
     rate = recording.rate
     return {
@@ -46,12 +46,12 @@ def timeline(recording: Recording, *, actor: str = "recording page") -> dict[str
         "duration_us": recording.duration_us,
         "frame_count": recording.frame_count,
         "rate": [rate.numerator, rate.denominator] if rate else None,
-        "waveform": drawn.get(_Kind.WAVEFORM),
+        "waveform": drawn.waveform(made.get(_Kind.WAVEFORM)),
         "speech": _spans(speech.get("segments", [])),
         "pauses": _spans(speech.get("pauses", [])),
         "transcript": _transcript(recording),
-        "faces": {"tracks": _tracks(recording), "runs": outline.get("runs", [])},
-        "pose": outline.get("pose"),
+        "faces": {"tracks": _tracks(recording), "runs": drawn.runs(outline.get("runs", []))},
+        "pose": drawn.curve(outline.get("pose")),
         "cues": _cues(recording) if infer else [],
         "cues_refused": "" if infer else infer.reason,
         "restrictions": [
