@@ -31,7 +31,13 @@ from waver.recordings.models import Asset, Recording
 from waver.recordings.subjects import subject_of
 
 _Kind = Asset.Kind
-RELEASED_KINDS = (_Kind.PROXY, _Kind.FRAME_MAP, _Kind.CROPS, _Kind.CROP_INDEX)
+RELEASED_KINDS = (
+    _Kind.PROXY,
+    _Kind.FRAME_MAP,
+    _Kind.CROPS,
+    _Kind.CROP_INDEX,
+    _Kind.TRANSCRIPT,
+)
 """The assets that a release is made of; consent is asked for each."""
 
 

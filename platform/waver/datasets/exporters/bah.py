@@ -13,7 +13,7 @@ Frames count from 0 and are computed from the segments here; nothing per frame i
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -29,12 +29,13 @@ from waver.datasets import answers
 from waver.datasets.consensus import Decided
 from waver.datasets.content import Clip, Content
 from waver.datasets.draft import Draft
+from waver.datasets.exporters import bah_transcripts
 from waver.datasets.manifest import File
 from waver.datasets.splits import Fold
 from waver.recordings.models import Asset
 
 NAME = "bah"
-BUILDER = "bah/2"
+BUILDER = "bah/3"
 ON_REQUEST = False
 TITLE = "BAH layout"
 FOLDER = "bah"
@@ -43,8 +44,10 @@ CLASS_ID = b"With A-H: 1\nNo A-H: 0"
 VIDEO, SEGMENTS, CERTAINTY = "video/ah", "segments/ah", "video/certainty"
 _LAYOUT = (
     f"`{FOLDER}/` has the layout of the BAH dataset. Frames count from 0; crops exist for the "
-    "frames in which the participant's face was found. There is no transcript: `text` and "
-    "`transcript` are null, and the third field of the split files is empty."
+    "frames in which the participant's face was found. `transcription/` has what is said where "
+    "somebody wrote it down or had a model do so: `chunks` with a plain list of seconds as "
+    "`timestamp`, for readers that refuse BAH's own tag. It is the third field of the split files, "
+    "too, with single quotes for double ones. Where nobody did, it is null, and empty there."
 )
 _READING = (
     "`fr_detailed_ah` gives the first and the last frame of a stretch, `time_detailed_ah` its "
@@ -69,16 +72,14 @@ def applies(content: Content) -> bool:
 
 
 def write_shares(content: Content, draft: Draft) -> None:
-    """Write each recording's video, face crops and (absent) transcript."""
+    """Write each recording's video, face crops and transcript."""
     for clip in content.clips:
         proxy = clip.assets[Asset.Kind.PROXY]
         video = draft.copy(proxy.blob, f"{FOLDER}/{clip.video_id}")
         draft.share(clip, "video", video)
         if Asset.Kind.CROPS in clip.assets and Asset.Kind.CROP_INDEX in clip.assets:
             draft.share(clip, "crops", _crops(clip, draft))
-        path = f"{FOLDER}/transcription/{clip.video_id}/{clip.code}.yml"
-        # No transcript model is installed: the transcript is none, and says so.
-        draft.share(clip, "transcript", draft.write(path, b"chunks: []\ntext: null\n"))
+        draft.share(clip, "transcript", bah_transcripts.write(clip, draft, folder=FOLDER))
 
 
 def write_containers(content: Content, draft: Draft) -> None:
@@ -91,9 +92,13 @@ def write_containers(content: Content, draft: Draft) -> None:
     with draft.text_container(f"{FOLDER}/meta_data.yml", BUILDER) as out:
         yaml.dump(_people(content), out, Dumper=_Dumper, allow_unicode=True)
     answers = _Answers(content)
+    said = {
+        clip.key: bah_transcripts.released_text(clip, draft, folder=FOLDER)
+        for clip in content.clips
+    }
     for fold in Fold.values:
         with draft.text_container(f"{FOLDER}/split/{fold}.txt", BUILDER) as out:
-            out.writelines(_video_lines(content, answers, fold))
+            out.writelines(_video_lines(content, answers, fold, said))
         if SEGMENTS in content.labels:
             with draft.text_container(f"{FOLDER}/split-frames/{fold}.txt", BUILDER) as out:
                 out.writelines(_frame_lines(content, answers, fold))
@@ -101,7 +106,8 @@ def write_containers(content: Content, draft: Draft) -> None:
         marks, raters = _marks(content), _raters(content)
         for clip in content.clips:
             names = sorted(raters[clip.recording.pk])
-            entry = {clip.video_id: _entry(content, clip, answers, names, marks)}
+            entry = _entry(content, clip, answers, names, marks) | {"transcript": said[clip.key]}
+            entry = {clip.video_id: entry}
             yaml.dump(entry, out, Dumper=_Dumper, allow_unicode=True, width=10_000)
 
 
@@ -225,11 +231,14 @@ def _frames(clip: Clip, one: Decided) -> range:
     return range(found.start, min(found.stop, clip.frames))
 
 
-def _video_lines(content: Content, answers: _Answers, fold: str) -> Iterator[str]:
+def _video_lines(
+    content: Content, answers: _Answers, fold: str, said: Mapping[str, str | None]
+) -> Iterator[str]:
     for clip in content.clips:
         value = answers.video(clip)
         if clip.fold == fold and value is not None:
-            yield f"{clip.video_id},{value},\n"
+            text = bah_transcripts.unquoted(said[clip.key])
+            yield f"{clip.video_id},{value},{text}\n"
 
 
 def _frame_lines(content: Content, answers: _Answers, fold: str) -> Iterator[str]:
@@ -246,7 +255,7 @@ def _entry(
     raters: list[str],
     marks: dict[UUID, list[_Mark]],
 ) -> dict[str, Any]:
-    """One video of video_annotation_transcript.yaml; the keys come out in alphabetical order."""
+    """One video of video_annotation_transcript.yaml, but for what is said."""
     stretches, by_frame = answers.stretches(clip), answers.frames(clip)
     known = None if stretches is None else [(one, _frames(clip, one)) for one in stretches]
     return {
@@ -265,7 +274,6 @@ def _entry(
         "time_detailed_ah": None
         if known is None
         else [[format_hms(one.start_us or 0), format_hms(one.end_us or 0)] for one, _ in known],
-        "transcript": None,
     }
 
 
