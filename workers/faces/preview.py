@@ -16,6 +16,7 @@ from array import array
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +29,8 @@ from workers.faces.video import Picture
 
 SIDE = CROP_SIDE
 SECONDS = 10
+# An absence is shown as grey for no longer.
+GAP_SECONDS = Fraction(1, 2)
 # A longer track is shown in so many stretches of equal length, spread from its start to its end.
 STRETCHES = 5
 PICTURES_PER_SECOND = 12
@@ -165,17 +168,12 @@ class _Shown:
 
     def face(self, frame: int) -> tuple[int, Picture, str]:
         """A sampled frame, its picture and what limits it."""
-        picture = self.picture(frame)
-        if picture is None:
-            raise FaceError(f"Frame {frame} has no picture of a face that has a place in it.")
-        return frame, picture, self._limits[frame]
+        return frame, self.picture(frame), self._limits[frame]
 
-    def picture(self, frame: int) -> Picture | None:
-        """The face at SIDE pixels in a frame, None where it has no place."""
+    def picture(self, frame: int) -> Picture:
+        """The face at SIDE pixels in a sampled frame."""
         import cv2
 
-        if frame not in self._limits:
-            return None
         content = np.frombuffer(self._source[frame].jpeg(frame), np.uint8)
         # Half the size while decoding is a quarter of the work; the crops are twice SIDE or more.
         shrink = cv2.IMREAD_COLOR if self._is_aside(frame) else cv2.IMREAD_REDUCED_COLOR_2
@@ -190,14 +188,21 @@ class _Shown:
         return self._source[frame].tar.name.startswith("aside-")
 
 
-def stretches(first: int, last: int, *, length: int, parts: int = STRETCHES) -> list[range]:
-    """Up to `parts` stretches of the frames `first` to `last`, `length` frames together at most."""
-    total = last + 1 - first
-    if total <= length:
-        return [range(first, last + 1)]
-    each = max(1, length // parts)
-    starts = np.linspace(first, last + 1 - each, parts).round().astype(int)
-    return [range(int(start), int(start) + each) for start in starts]
+def stretches(numbers: list[int], *, length: int, longest_gap: int) -> list[int | None]:
+    """Which of the rising `numbers` a film shows, at most `length`, None for a picture of nothing.
+
+    Gaps are shown as they are up to `longest_gap` pictures, longer ones so long. What is too long
+    becomes STRETCHES stretches of equal length, the first and the last picture among them.
+    """
+    whole: list[int | None] = list(numbers[:1])
+    for before, number in pairwise(numbers):
+        whole += [None] * min(number - before - 1, longest_gap)
+        whole.append(number)
+    if len(whole) <= length:
+        return whole
+    each = max(1, length // STRETCHES)
+    starts = np.linspace(0, len(whole) - each, STRETCHES).round().astype(int).tolist()
+    return [number for start in starts for number in whole[start : start + each]]
 
 
 def _write_film(path: Path, shown: _Shown, *, rate: Fraction, step: int) -> None:
@@ -205,10 +210,8 @@ def _write_film(path: Path, shown: _Shown, *, rate: Fraction, step: int) -> None
 
     grey = np.full((SIDE, SIDE, 3), _GREY, dtype=np.uint8)
     shown_rate = rate / step
-    first, last = shown.frames[0] // step, shown.frames[-1] // step
-    length = max(1, int(SECONDS * shown_rate))
+    frame_of = {frame // step: frame for frame in reversed(shown.frames)}
+    length, longest_gap = max(1, int(SECONDS * shown_rate)), int(GAP_SECONDS * shown_rate)
     with PictureWriter(path, size=(SIDE, SIDE), rate=shown_rate, quality=_QUALITY) as writer:
-        for stretch in stretches(first, last, length=length):
-            for number in stretch:
-                picture = shown.picture(number * step)
-                writer.add(grey if picture is None else picture)
+        for number in stretches(sorted(frame_of), length=length, longest_gap=longest_gap):
+            writer.add(grey if number is None else shown.picture(frame_of[number]))

@@ -199,8 +199,8 @@ def _decision_about_faces(found: FaceExtraction, recording: Recording) -> str:
         )
     if usable == 0 and must_show:
         return (
-            f"No usable face was found in {name}: it is too small, blurred or off the frame "
-            "throughout. Leave the recording out, or accept it if raters can judge it all the same."
+            f"No usable face was found in {name}: it is too small, covered, blurred or off the "
+            "frame throughout. Leave the recording out, or accept it if raters can judge it so."
         )
     if found.people > 1:
         return (

@@ -193,7 +193,7 @@ class Timeline {
   faces(runs, top, height) {
     const side = 48;
     const count = Math.floor(this.width / (side + 2));
-    const seen = runs.filter((run) => ["usable", "blurred"].includes(run.status));
+    const seen = runs.filter((run) => ["usable", "occluded", "blurred"].includes(run.status));
     for (let n = 0; n <= count; n++) {
       const x = n * (side + 2);
       const us = Math.max(0, Math.min(this.us(x + side / 2), this.of.durationUs - 1));
