@@ -68,6 +68,27 @@ def test_one_late_time_stamp_is_no_gap() -> None:
     assert (clock.gaps, clock.overlaps, clock.drift_us) == (0, 0, 0)
 
 
+def test_millions_of_tiny_frames_are_read_more_coarsely(tmp_path: Path, monkeypatch) -> None:
+    """The same clock comes out of 5000 frames as of the few hundred that are kept of them."""
+    count = 240
+    times = [n * count + (9600 if n >= 3001 else 0) + n // 20 for n in range(5000)]
+    lines = [f"0, {time}, {time}, {count}, {2 * count}, 0x0\n" for time in times]
+    log = tmp_path / "log.txt"
+    log.write_text("#software: x\n#tb 0: 1/48000\n" + "".join(lines))
+    monkeypatch.setattr(sound_clock, "MOST_FRAMES", 800)
+    rate, kept, counts = sound_clock.read_sound_log(log)
+    assert rate == sounds.RATE
+    assert 400 <= len(kept) == len(counts) < 800
+    assert sum(counts) == 5000 * count
+    coarse = sound_clock.measure(kept, counts, rate)
+    fine = sound_clock.measure(times, [count] * 5000, rate)
+    assert coarse.gaps == fine.gaps == 1
+    assert coarse.gap_us == pytest.approx(fine.gap_us, abs=400)
+    assert coarse.drift_us == pytest.approx(fine.drift_us, abs=400)
+    assert coarse.samples == fine.samples
+    assert coarse.by_times_us == pytest.approx(fine.by_times_us, abs=400)
+
+
 def test_nothing_is_said_about_a_short_sound() -> None:
     clock = simulated(seconds=5, ppm=400)
     assert clock.drift_us is None

@@ -1,4 +1,4 @@
-"""Syllables and words a minute, against speech whose syllables were counted by hand."""
+"""Syllables and pauses, against speech whose syllables were counted by hand."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import pytest
 
 from workers.speech import rate
 from workers.speech.errors import SpeechError
-from workers.speech.rate import word_rate
 from workers.speech.spans import Span, Speech
 from workers.speech.vad import find_speech
 
@@ -106,16 +105,6 @@ def test_only_the_expected_kind_of_wav_is_read(tmp_path: Path) -> None:
         rate.speaking_rate(wrong, all_speech(np.zeros(8000)))
     with pytest.raises(SpeechError, match="cannot be read"):
         rate.speaking_rate(tmp_path / "missing.wav", all_speech(np.zeros(8000)))
-
-
-def test_words_a_minute() -> None:
-    """Four words in 3 s are 80 a minute; without a second of pause they are 120."""
-    words = [Span(n, n + 400_000) for n in (1_000_000, 1_500_000, 3_000_000, 3_600_000)]
-    assert word_rate(words).per_minute == 80
-    pauses = [Span(1_900_000, 2_900_000), Span(3_950_000, 8_000_000)]
-    assert word_rate(words, pauses).articulation == pytest.approx(4 / (3 - 1.05) * 60, abs=0.01)
-    assert word_rate([]) == rate.WordRate(0, None, None)
-    assert word_rate([Span(5, 5)]).per_minute is None
 
 
 def test_pauses_are_summed_up(tmp_path: Path) -> None:

@@ -32,6 +32,8 @@ LONG_ENOUGH_US = 10_000_000
 FOLLOWED_FROM_US = 5_000
 #: From here on the researcher is told: lips and voice come visibly apart (ITU-R BT.1359: 45 ms).
 TOLD_FROM_US = 40_000
+#: More frames than this are read two as one; an even number.
+MOST_FRAMES = 1_000_000
 _MOST_BINS = 200
 _AROUND = 50
 # A first guess of the drift makes the jumps' sizes right, and those the drift.
@@ -106,9 +108,12 @@ def listen(
 def read_sound_log(log: Path) -> tuple[int, array[int], array[int]]:
     """Read what `framecrc` wrote: the sample rate, each frame's time and its number of samples.
 
-    Times are in samples. Raises MediaToolError where the log counts in other ticks.
+    Times are in samples. A sound in more than MOST_FRAMES pieces (an hour in 20 ms frames has
+    180,000) is read more coarsely, two frames as one, so that no file can fill the memory. Raises
+    MediaToolError where the log counts in other ticks.
     """
     rate, times, counts = 0, array("q"), array("q")
+    together = place = 1
     with log.open(encoding="ascii") as lines:
         for line in lines:
             if line.startswith("#tb 0:"):
@@ -121,8 +126,17 @@ def read_sound_log(log: Path) -> tuple[int, array[int], array[int]]:
                     )
             elif not line.startswith("#"):
                 _, _, time, count, *_ = (part.strip() for part in line.split(","))
+                if place < together:
+                    counts[-1] += int(count)
+                    place += 1
+                    continue
                 times.append(int(time))
                 counts.append(int(count))
+                place = 1
+                if len(times) >= MOST_FRAMES:
+                    times = times[::2]
+                    counts = array("q", map(sum, zip(counts[::2], counts[1::2], strict=True)))
+                    place, together = 2 * together, 2 * together
     return rate, times, counts
 
 

@@ -1,4 +1,4 @@
-"""How fast somebody speaks: syllables from the sound alone, words where there is a transcript.
+"""How fast somebody speaks, heard in the sound alone.
 
 A syllable is heard as a peak of loudness with a voice in it. Counting those needs no transcript and
 no language (de Jong and Wempe 2009, Behavior Research Methods 41, 385-390).
@@ -45,19 +45,6 @@ class SpeakingRate:
 
     syllables: int
     per_second: float | None
-    articulation: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class WordRate:
-    """Counted in a transcript. Rates are words a minute, None without words or time.
-
-    per_minute: over the time from the first word to the last. articulation: over the time spent
-    speaking, pauses taken out.
-    """
-
-    words: int
-    per_minute: float | None
     articulation: float | None
 
 
@@ -109,24 +96,6 @@ def with_rate(audio_16k: Path, speech: Speech) -> Speech:
     return replace(speech, figures={**speech.figures, **counted})
 
 
-def word_rate(words: Sequence[Span], pauses: Sequence[Span] = ()) -> WordRate:
-    """Words a minute from the words' own times; `pauses` are `Speech.pauses`, if known.
-
-    A pause counts as far as it lies between the first word and the last. Words that a transcript
-    gives no times for cannot be counted: leave them out of both.
-    """
-    if not words:
-        return WordRate(words=0, per_minute=None, articulation=None)
-    start = min(word.start_us for word in words)
-    end = max(word.end_us for word in words)
-    silent = sum(max(0, min(p.end_us, end) - max(p.start_us, start)) for p in pauses)
-    return WordRate(
-        words=len(words),
-        per_minute=_a_minute(len(words), end - start),
-        articulation=_a_minute(len(words), end - start - silent),
-    )
-
-
 def figures(rate: SpeakingRate, speech: Speech) -> dict[str, float | int | str]:
     """What is kept of rate and pauses, for a stage's record; what is not known is left out.
 
@@ -152,10 +121,6 @@ def figures(rate: SpeakingRate, speech: Speech) -> dict[str, float | int | str]:
                 "pause_longest_ms": round(max(lengths) / 1000),
             }
     return kept
-
-
-def _a_minute(count: int, length_us: int) -> float | None:
-    return round(count * 6e7 / length_us, 2) if length_us > 0 else None
 
 
 def _pieces(segments: Sequence[Span]) -> Iterator[tuple[int, int]]:
