@@ -69,7 +69,7 @@ def write_clip(
             out.mux(_timed(video.encode(frame), lasts))
         out.mux(_timed(video.encode(), lasts))
         if audio is not None and audio_seconds is not None:
-            _write_tone(out, audio, audio_seconds, audio_starts)
+            write_tone(out, audio, audio_seconds, audio_starts)
     return path
 
 
@@ -79,15 +79,17 @@ def _timed(packets: list[av.Packet], lasts: dict[int, int]) -> list[av.Packet]:
     return packets
 
 
-def _write_tone(out: av.container.OutputContainer, audio, seconds: float, starts: float) -> None:
-    """Write a 440 Hz tone at a quarter of full scale."""
+def write_tone(
+    out: av.container.OutputContainer, audio, seconds: float, starts: float, *, hertz: int = 440
+) -> None:
+    """Write a tone at a quarter of full scale."""
     rate = 48000
     step = audio.codec_context.frame_size or 960
     offset = round(starts * rate)
     wanted = audio.codec_context.format.name
     for position in range(0, round(seconds * rate), step):
         times = np.arange(position, position + step) / rate
-        tone = (0.25 * np.sin(2 * math.pi * 440 * times)).astype(np.float32).reshape(1, -1)
+        tone = (0.25 * np.sin(2 * math.pi * hertz * times)).astype(np.float32).reshape(1, -1)
         if wanted in ("s16", "s16p"):
             tone = (tone * 32767).astype(np.int16)
         frame = av.AudioFrame.from_ndarray(tone, format=wanted, layout="mono")

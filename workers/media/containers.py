@@ -25,8 +25,8 @@ PROTOCOL_WHITELIST = "file"
 _MP4_FIRST_BOXES = {b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot", b"styp"}
 _EBML_MAGIC = b"\x1a\x45\xdf\xa3"
 _SEGMENT_ID = 0x18538067
-#: Four hours in pieces of one picture each, at 60 per second, are fewer.
-_MOST_BOXES = 2_000_000
+#: Four hours in pieces of one picture each, at 30 per second, are fewer.
+_MOST_BOXES = 1_000_000
 #: Before the Segment stand the EBML header and perhaps a Void or two; millions are an attack.
 _MOST_ELEMENTS = 1000
 
@@ -46,17 +46,22 @@ class Extent:
 
 
 def require_plain_file(path: Path, *, name: str | None = None) -> None:
-    """Raise RefusedRecordingError for a link, a folder, a pipe or a device; nothing is opened.
+    """Raise RefusedRecordingError for a link, a folder, a pipe, a device, and where nothing is.
 
-    A link leads to another's file, and reading from a pipe may never end.
+    Nothing is opened: a link leads to another's file, and reading from a pipe may never end.
     """
-    mode = path.lstat().st_mode
+    shown = name or path.name
+    try:
+        mode = path.lstat().st_mode
+    except OSError as error:
+        raise RefusedRecordingError(
+            f"{shown} cannot be read ({(error.strerror or str(error)).lower()}). Check that the "
+            "recording is where it should be."
+        ) from error
     if not stat.S_ISREG(mode):
         kinds = {stat.S_IFLNK: "a link to another file", stat.S_IFDIR: "a folder"}
         kind = kinds.get(stat.S_IFMT(mode), "a device or a pipe")
-        raise RefusedRecordingError(
-            f"{name or path.name} is {kind}, not a recording. Supply the file itself."
-        )
+        raise RefusedRecordingError(f"{shown} is {kind}, not a recording. Supply the file itself.")
 
 
 def recognise(path: Path, *, name: str | None = None) -> Container:

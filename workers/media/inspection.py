@@ -73,8 +73,9 @@ def inspect(wanted: Wanted) -> Probe:
     path, shown, container = wanted.path, wanted.name, wanted.container
     with opened(path, container=container, max_pixels=wanted.max_pixels, name=shown) as source:
         video = _choose_video(source, shown)
-        _refuse_absurd_size(video, wanted.max_pixels, shown)
-        first_pts, rotation = _first_picture(source, video, shown)
+        context = video.codec_context
+        _refuse_absurd_size(context.width, context.height, wanted.max_pixels, shown)
+        first_pts, rotation = _first_picture(source, video, wanted.max_pixels, shown)
     with opened(path, container=container, max_pixels=wanted.max_pixels, name=shown) as source:
         video = _choose_video(source, shown)
         audio = next(iter(source.streams.audio), None)
@@ -130,12 +131,11 @@ def _choose_video(source: InputContainer, shown: str) -> AvVideoStream:
     )
 
 
-def _refuse_absurd_size(video: AvVideoStream, max_pixels: int, shown: str) -> None:
-    width, height = video.codec_context.width, video.codec_context.height
+def _refuse_absurd_size(width: int, height: int, max_pixels: int, shown: str) -> None:
     if width <= 0 or height <= 0:
         raise RefusedRecordingError(
-            f"{shown} is damaged: its picture has no size. Copy it again from the device that "
-            "recorded it."
+            f"{shown} has pictures of no size, or of one over the limit of {max_pixels} pixels. "
+            "Copy it again from the device that recorded it, or scale it down."
         )
     if width * height > max_pixels:
         raise RefusedRecordingError(
@@ -150,7 +150,7 @@ def _refuse_absurd_size(video: AvVideoStream, max_pixels: int, shown: str) -> No
 
 
 def _first_picture(
-    source: InputContainer, video: AvVideoStream, shown: str
+    source: InputContainer, video: AvVideoStream, max_pixels: int, shown: str
 ) -> tuple[int | None, int]:
     """Decode the first picture and return its time in ticks and its rotation in degrees.
 
@@ -158,6 +158,7 @@ def _first_picture(
     """
     video.codec_context.thread_count = 1  # each thread of a decoder holds pictures of its own
     for frame in source.decode(video):
+        _refuse_absurd_size(frame.width, frame.height, max_pixels, shown)
         return frame.pts, int(frame.rotation) % 360
     raise RefusedRecordingError(
         f"{shown} holds no picture that can be decoded. Copy it again from the device that "
