@@ -23,6 +23,7 @@ Picture = NDArray[np.uint8]
 
 JPEG_QUALITY = 90
 BLOCK = tarfile.BLOCKSIZE
+_BUFFER = 1 << 18  # some crops are written at once
 
 
 class CropWriter:
@@ -33,18 +34,13 @@ class CropWriter:
 
     def __init__(self, tar: Path, index: Path) -> None:
         self._tar_path, self._index_path = tar, index
-        self._file: IO[bytes] = tar.open("xb")
+        self._file: IO[bytes] = tar.open("xb", buffering=_BUFFER)
         self._end = 0
         self._frames, self._offsets, self._sizes = array("q"), array("q"), array("q")
 
     def add(self, frame: int, crop: Picture) -> None:
-        """Append the crop (height, width, 3) of a frame; see `append`."""
-        import cv2
-
-        encoded, jpeg = cv2.imencode(".jpg", crop, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
-        if not encoded:
-            raise FaceError(f"The crop of frame {frame} could not be encoded as JPEG.")
-        self.append(frame, jpeg.tobytes())
+        """Append the crop (height, width, 3), blue-green-red, of a frame; see `append`."""
+        self.append(frame, encode(crop))
 
     def append(self, frame: int, content: bytes) -> None:
         """Append the JPEG of a frame's crop; frames must come in rising order."""
@@ -104,6 +100,27 @@ class CropWriter:
             self.close()
         else:
             self.discard()
+
+
+def encode(crop: Picture) -> bytes:
+    """A picture (height, width, 3), blue-green-red, as JPEG."""
+    import simplejpeg
+
+    return bytes(
+        simplejpeg.encode_jpeg(
+            np.ascontiguousarray(crop), JPEG_QUALITY, colorspace="BGR", colorsubsampling="420"
+        )
+    )
+
+
+def encode_planes(luma: Picture, blue: Picture, red: Picture) -> bytes:
+    """A square's brightness and its two colours at half the size, BT.601 from 0 to 255, as JPEG.
+
+    A JPEG holds just these planes: to and from blue, green and red is a detour.
+    """
+    import simplejpeg
+
+    return bytes(simplejpeg.encode_jpeg_yuv_planes(luma, blue, red, JPEG_QUALITY))
 
 
 @cache

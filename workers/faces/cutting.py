@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from workers.faces.align import halved, similarities, warp, windows, within
-from workers.faces.crops import CropReader, CropWriter
+from workers.faces.crops import CropReader, CropWriter, encode, encode_planes
 from workers.faces.errors import FaceError
 from workers.faces.following import Held
 from workers.faces.occlusion import Covered, Glimpses
@@ -137,13 +137,13 @@ class Cutter:
             if is_shown:
                 self._album.keep(held.number, track_id, coloured(luma, planes, matrix))
         else:
-            self._keep(held.number, track_id, coloured(luma, planes, matrix))
+            self._keep(held.number, track_id, in_jpeg(luma, planes, matrix))
 
-    def _keep(self, number: int, track_id: int, crop: Picture) -> None:
+    def _keep(self, number: int, track_id: int, crop: bytes) -> None:
         writer = self._crops.get(track_id)
         if writer is None:
             writer = self._crops[track_id] = self._writer(track_id)
-        writer.add(number, crop)
+        writer.append(number, crop)
 
     def rejoin(self, tracks: list[Sightings]) -> list[Sightings]:
         """Join tracks of one person who was away for long; give the tracks that are left."""
@@ -321,18 +321,28 @@ def coloured(luma: Picture, planes: Planes, matrix: NDArray[np.float64]) -> Pict
     `luma` is its brightness (size, size), `matrix` takes the frame's pixels to the crop's; the
     size is a multiple of 4.
     """
+    return _picture(planes, luma, *_colours(planes, matrix, len(luma)))
+
+
+def in_jpeg(luma: Picture, planes: Planes, matrix: NDArray[np.float64]) -> bytes:
+    """`coloured` as JPEG, by the shortest way."""
+    parts = luma, *_colours(planes, matrix, len(luma))
+    stretched = planes.stretched(*parts)
+    return encode(_picture(planes, *parts)) if stretched is None else encode_planes(*stretched)
+
+
+def _picture(planes: Planes, *parts: Picture) -> Picture:
+    return planes.colours(np.concatenate([part.reshape(-1, len(parts[0])) for part in parts]))
+
+
+def _colours(planes: Planes, matrix: NDArray[np.float64], size: int) -> list[Picture]:
+    """The aligned crop's two colours, at half the size."""
     import cv2
 
-    size, half = len(luma), len(luma) // 2
-    square = np.empty((size + size // 2, size), dtype=np.uint8)
-    square[:size] = luma
     # Four channels take less time than one by one, and than two.
     four: Any = cv2.merge([planes.blue, planes.red, planes.blue, planes.red])
-    both = warp(four, halved(matrix), half, border=128)
-    for channel, first in enumerate((size, size + size // 4)):
-        place = square[first : first + size // 4].reshape(half, half)
-        cv2.extractChannel(both, channel, dst=place)
-    return planes.colours(square)
+    both: Any = warp(four, halved(matrix), size // 2, border=128)
+    return [cv2.extractChannel(both, channel) for channel in (0, 1)]
 
 
 def spoiled(landmarks: Floats, *, shape: VideoShape) -> list[FaceStatus | None]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from copy import copy
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -153,6 +154,21 @@ class Planes:
         square[rows[2] :] = _shrunk(self.red, half).reshape(-1, width)
         return cv2.cvtColor(square, cv2.COLOR_YUV2BGR_I420).astype(np.uint8, copy=False)
 
+    def stretched(self, luma: Picture, *colours: Picture) -> list[Picture] | None:
+        """Brightness and colours of a part as a JPEG has them: BT.601 from 0 to 255.
+
+        None where the frame's colours are of another standard; use `colours` then.
+        """
+        import cv2
+
+        if int(self.colorspace) not in _BT601:
+            return None
+        if not self.black:
+            return [luma, *colours]
+        of_luma, of_colours = _to_full_range()
+        pairs = (luma, of_luma), *((plane, of_colours) for plane in colours)
+        return [cv2.LUT(plane, table).astype(np.uint8, copy=False) for plane, table in pairs]
+
     def colours(self, planes: Picture) -> Picture:
         """Blue-green-red (size, size, 3) of a square's three planes, (1.5 size, size) bytes."""
         import av
@@ -163,6 +179,15 @@ class Planes:
         square = av.VideoFrame.from_ndarray(planes, format="yuv420p")
         square.colorspace, square.color_range = self.colorspace, self.color_range
         return square.to_ndarray(format="bgr24").astype(np.uint8, copy=False)
+
+
+@cache
+def _to_full_range() -> tuple[Picture, Picture]:
+    """What 16 to 235 of brightness, and 16 to 240 of a colour, are between 0 and 255 (BT.601)."""
+    level = np.arange(256)
+    parts = (level - 16) * 255 / 219, (level - 128) * 255 / 224 + 128
+    luma, colour = (np.clip(np.rint(part), 0, 255).astype(np.uint8) for part in parts)
+    return luma, colour
 
 
 def _shrunk(plane: Picture, size: tuple[int, int]) -> Picture:
