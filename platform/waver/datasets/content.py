@@ -19,7 +19,7 @@ from waver.accounts.models import User
 from waver.consent import policy as consent
 from waver.consent.models import Purpose
 from waver.core.errors import Conflict
-from waver.datasets import codes, consensus, gate, previews, splits
+from waver.datasets import codes, consensus, gate, previews, sensors, splits
 from waver.datasets.consensus import Consensus, Decided, Rules, Terms
 from waver.datasets.gate import Standing
 from waver.datasets.labels import Label, labels_of, read_codebook
@@ -52,6 +52,7 @@ class Clip:
     assets: Mapping[str, Asset]
     may_infer: bool
     preview: Masked | None = None
+    sensors: tuple[Asset, ...] = ()  # the samples recorded beside it, one asset for each file
 
     @property
     def key(self) -> str:
@@ -187,7 +188,7 @@ def gather(
     masked: Mapping[UUID, Masked] = {}
     if with_previews and recordings is None:
         masked = previews.require(allowed, actor=actor)
-    clips = _clips(gate_run, allowed, actor, masked)
+    clips = sensors.beside(_clips(gate_run, allowed, actor, masked), purpose, actor=actor)
     released = frozenset(recording.pk for recording in allowed)
     submissions = tuple(item for item in items if item.recording in released)
     raters = codes.of_raters(study=snapshot.study, raters={item.rater for item in submissions})
@@ -223,6 +224,10 @@ def still_allowed(content: Content, actor: str) -> bool:
         ).allowed
         for clip in content.clips
         for asset in clip.assets.values()
+    ) and all(
+        sensors.may_leave(asset, content.purpose, actor=actor, hold=True)
+        for clip in content.clips
+        for asset in clip.sensors
     )
 
 

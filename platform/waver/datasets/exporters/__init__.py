@@ -6,7 +6,7 @@ from typing import Protocol
 
 from waver.datasets.content import Content
 from waver.datasets.draft import Draft
-from waver.datasets.exporters import bah, previews, tables
+from waver.datasets.exporters import bah, previews, sensors, tables
 
 
 class Exporter(Protocol):
@@ -30,5 +30,5 @@ class Exporter(Protocol):
         """Say in sentences what is where, and what is missing and why."""
 
 
-EXPORTERS: tuple[Exporter, ...] = (tables, bah, previews)
+EXPORTERS: tuple[Exporter, ...] = (tables, bah, previews, sensors)
 """In the order in which they are written. Explicit, never found by listing a folder."""

@@ -1,0 +1,83 @@
+"""Sensors in releases: with the clips that they were recorded beside, gone with their person."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.datasets.worlds import World, label, policy_text, with_media, world
+from tests.factories import AssetFactory, RecordingFactory
+from waver.consent.withdrawal import restrict
+from waver.core.clock import Span
+from waver.datasets import gate, policies, redaction, releases, snapshots
+from waver.datasets.models import Release
+from waver.datasets.verify import verify
+from waver.recordings.models import Asset, Recording, SensorChannel
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("storage_folder")]
+
+
+@pytest.fixture
+def made() -> World:
+    found = world(participants=7, consented=True)
+    label(found)
+    with_media(found)
+    return found
+
+
+def wrist(recording: Recording, data: bytes) -> Recording:
+    row = RecordingFactory(
+        take=recording.take, view=Recording.View.PHYSIOLOGY, offset_us=-250_000, frame_count=None,
+        rate_numerator=None, rate_denominator=None,
+    )  # fmt: skip
+    AssetFactory(recording=row, kind=Asset.Kind.SIGNALS, data=data)
+    SensorChannel.objects.create(
+        recording=row, number=0, name="EDA", unit="µS", rate_numerator=4, rate_denominator=1,
+        samples=40, missing=2, start_us=0, end_us=10_000_000, minimum=0.1, maximum=0.9,
+    )  # fmt: skip
+    return row
+
+
+def build(made: World) -> Release:
+    snapshot = snapshots.freeze(study=made.study, actor="lead")
+    policy = policies.install(study=made.study, text=policy_text(), actor="lead")
+    run = gate.evaluate(snapshot=snapshot, policy=policy, actor="lead")
+    return releases.build(gate_run=run, version="1.0", purpose="research", actor="lead")
+
+
+def test_sensors_go_with_their_clip_and_leave_with_their_person(made):
+    first, second = made.recordings[:2]
+    wrist(first, b"samples of the first")
+    wrist(second, b"samples of the second")
+    release = build(made)
+    folder = releases.path_of(release)
+    assert verify(folder, root=release.root, seal=release.figures["seal"]) == []
+    tables = sorted((folder / "sensors").rglob("*.parquet"))
+    assert {path.read_bytes() for path in tables} == {
+        b"samples of the first", b"samples of the second",
+    }  # fmt: skip
+    described = json.loads(tables[0].with_suffix(".json").read_text(encoding="utf-8"))
+    assert described["offset_us"] == -250_000
+    assert described["channels"] == [
+        {"channel": 0, "name": "EDA", "unit": "µS", "rate": [4, 1], "samples": 40, "missing": 2}
+    ]
+    assert "sensors that were recorded beside 2 of 7 clips" in (folder / "README.md").read_text()
+    assert release.leaves.filter(recording=first.pk).count() == 5
+
+    assert redaction.redact(release=release, participant=first.participant, actor="tests")
+    release.refresh_from_db()
+    left = list((folder / "sensors").rglob("*.parquet"))
+    assert [path.read_bytes() for path in left] == [b"samples of the second"]
+    assert verify(folder, root=release.root, seal=release.figures["seal"]) == []
+
+
+def test_what_must_not_be_used_or_is_not_ready_stays_inside(made):
+    first, second = made.recordings[:2]
+    row = wrist(first, b"samples")
+    restrict(participant=row.participant, recording_id=row.pk, reason="Taken off.",
+             span=Span(0, 10), actor="tests")  # fmt: skip
+    Recording.objects.filter(pk=wrist(second, b"more").pk).update(state=Recording.State.FAILED)
+    release = build(made)
+    assert not (releases.path_of(release) / "sensors").exists()
+    assert release.leaves.filter(recording=first.pk).exists()
