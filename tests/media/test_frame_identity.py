@@ -210,7 +210,14 @@ def test_named_cases(name: str, tmp_path: Path) -> None:
     check(plan, normalise(make(plan, tmp_path), tmp_path / "out", frame_us=frame_us))
 
 
-@pytest.mark.parametrize("rate", RATES, ids=str)
+LIKE_OTHERS = tuple(map(Fraction, ("24", "25", "50", "10", "12", "12.5", "20")))
+
+
+@pytest.mark.parametrize(
+    "rate",
+    [pytest.param(r, marks=pytest.mark.slow if r in LIKE_OTHERS else ()) for r in RATES],
+    ids=str,
+)
 def test_no_frame_is_lost_at_a_standard_rate(rate: Fraction, tmp_path: Path) -> None:
     plan = Plan(tuple(clips.constant_pts(rate, 20)), TICK, "mp4", "libx264", b_frames=True)
     proxy = normalise(make(plan, tmp_path), tmp_path / "out", frame_us=frame_us)

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.examples import examples
 from waver.core.clock import frame_us
 from workers.media import sound_clock
 from workers.media.normalise import Proxy, normalise
@@ -32,7 +33,7 @@ def simulated(
     return sound_clock.measure(np.round(time * rate).astype(np.int64), count, rate)
 
 
-@settings(max_examples=40, deadline=None, derandomize=True)
+@settings(max_examples=examples(60), deadline=None, derandomize=True)
 @given(
     ppm=st.floats(-500, 500),
     seconds=st.floats(30, 900),

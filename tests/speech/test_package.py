@@ -27,11 +27,19 @@ HERE = Path(__file__).parent
 LEAVES_WITHIN_US = {None: 130_000, 30: 150_000, 20: 180_000, 10: 300_000, 5: 350_000}
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Every recording as a WAV file."""
+#: In `make test` these stand for all.
+FEW = ("f1_10_db", "m3_clean", "loud", "length_256001", "silence", "noise")
+
+
+@pytest.fixture(
+    scope="module", params=["few", pytest.param("all", marks=pytest.mark.slow)], ids=str
+)
+def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The recordings as WAV files."""
     made = tmp_path_factory.mktemp("spoken")
-    spoken.write_all(made)
+    for name, samples in spoken.recordings().items():
+        if request.param == "all" or name in FEW or samples.size < 5000:
+            spoken.write_wav(made / f"{name}.wav", samples)
     return made
 
 
@@ -55,8 +63,9 @@ def segments(record: str) -> dict[str, list[list[int]]]:
 def test_segments_equal_what_the_package_found_with_torch(ours: dict[str, list[list[int]]]) -> None:
     record = (HERE / "package_segments.json").read_text()
     assert json.loads(record)["made_with"]["torch"][0].isdigit(), "made with torch itself"
-    assert ours == segments(record)
-    assert sum(map(len, ours.values())) > 40
+    found = segments(record)
+    assert ours == {name: found[name] for name in ours}
+    assert sum(map(len, ours.values())) >= 12
 
 
 def test_segments_equal_what_the_packages_code_finds_here(
@@ -76,7 +85,10 @@ def test_segments_equal_what_the_packages_code_finds_here(
 
 
 @pytest.mark.parametrize("voice", spoken.VOICES, ids=lambda voice: voice[0])
-@pytest.mark.parametrize("noise", spoken.NOISES)
+@pytest.mark.parametrize(
+    "noise",
+    [pytest.param(n, marks=pytest.mark.slow if n in (30, 10) else ()) for n in spoken.NOISES],
+)
 def test_beginnings_and_ends_lie_on_the_truth(
     voice: tuple[str, int, int], noise: int | None, tmp_path: Path
 ) -> None:

@@ -34,7 +34,9 @@ def heard_from(path: Path, voice: tuple[str, int, int], noise: int | None) -> tu
     return path, find_speech(path)
 
 
-@pytest.mark.parametrize("noise", [None, 20, 10])
+@pytest.mark.parametrize(
+    "noise", [10, *(pytest.param(n, marks=pytest.mark.slow) for n in (None, 20))]
+)
 @pytest.mark.parametrize(("voice", "bound"), SPOKEN, ids=lambda value: str(value))
 def test_syllables_are_counted(
     voice: tuple[str, int, int], bound: float, noise: int | None, tmp_path: Path
