@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from django.db import IntegrityError
@@ -245,3 +247,27 @@ def test_a_withdrawal_takes_every_view_along(ready, folder):
     assert not Take.objects.exists()
     left = (holder.verify_absent(participant.pk) for holder in holders.all_holders())
     assert {held.kind for found in left for held in found} <= {"participant"}
+
+
+def test_the_guides_example_is_read_as_it_stands(tmp_path):
+    guide = Path(__file__).parents[2] / "docs" / "takes.md"
+    manifest, table = re.findall(r"```csv\n(.*?)```", guide.read_text(encoding="utf-8"), re.DOTALL)
+    (tmp_path / "manifest.csv").write_text(manifest, encoding="utf-8")
+    for line in manifest.splitlines()[1:]:
+        (tmp_path / line.split(",")[0]).touch()
+    read = read_manifest(tmp_path)
+    assert read.problems == ()
+    assert [(row.placing.view, row.placing.offset_us) for row in read.rows] == [
+        ("webcam", None), ("second_camera", 1_250_500), ("depth", -40_000),
+        ("physiology", -2_500_000), ("physiology", 130_000), ("webcam", None),
+    ]  # fmt: skip
+    from workers.signals.description import Description
+    from workers.signals.extract import extract
+
+    assert Description.read(**read.rows[3].placing.sensors).channels[1] == (
+        "skin conductance", "µS",
+    )  # fmt: skip
+    (tmp_path / "wrist.csv").write_text(table, encoding="utf-8")
+    found = extract(tmp_path / "wrist.csv", tmp_path)
+    assert [one.channel.unit for one in found.channels] == ["bpm", "µS"]
+    assert found.figures["missing_samples"] == 1
