@@ -296,7 +296,9 @@ def test_a_single_picture_of_12_000_by_12_000(scene: Scene, tmp_path: Path) -> N
         stream = out.add_stream("png", rate=30)
         stream.width = stream.height = 12_000
         stream.pix_fmt = "monob"
-        out.mux(stream.encode(av.VideoFrame(12_000, 12_000, "monob")))
+        black = av.VideoFrame(12_000, 12_000, "monob")
+        black.planes[0].update(bytes(black.planes[0].buffer_size))
+        out.mux(stream.encode(black))
         out.mux(stream.encode())
     assert source.stat().st_size < 1_000_000
     ended = attempt(source, tmp_path / "out")

@@ -74,10 +74,7 @@ def probe(
             ) from None
     if returned != 0 or not said:
         raise _failure(returned, complaints, shown, limits)
-    answer = json.loads(said[0])
-    if "refused" in answer:
-        raise RefusedRecordingError(answer["refused"])
-    return from_json(answer["found"])
+    return _read(said[0], shown)
 
 
 @contextmanager
@@ -94,6 +91,21 @@ def opened(
         path, container=container, max_pixels=limits.max_pixels, name=name
     ) as source:
         yield source
+
+
+def _read(line: str, shown: str) -> Probe:
+    """Take the reader's answer with care: a file may have made it say anything."""
+    try:
+        answer = json.loads(line)
+        if "refused" not in answer:
+            return from_json(answer["found"])
+        sentence = str(answer["refused"])
+    except (ValueError, KeyError, TypeError, AttributeError, ZeroDivisionError) as error:
+        raise MediaToolError(
+            f"{shown} could not be looked into: its reader ended with no answer that makes sense. "
+            "Report this to the administrator."
+        ) from error
+    raise RefusedRecordingError(sentence)
 
 
 def _container(path: Path, shown: str) -> Container:
