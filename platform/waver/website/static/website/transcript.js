@@ -43,13 +43,14 @@ class TranscriptPanel {
     this.changed = false;
     this.dress();
     if (!video) return;
+    const { rateNumerator, rateDenominator } = document.getElementById("recording").dataset;
+    this.halfFrame = Math.floor(5e5 * Number(rateDenominator) / Number(rateNumerator)) || 0;
     const look = () => this.follow();
     for (const event of ["timeupdate", "seeked"]) video.addEventListener(event, look);
     if ("requestVideoFrameCallback" in video) {
       const presented = () => { look(); video.requestVideoFrameCallback(presented); };
       video.requestVideoFrameCallback(presented);
     }
-    video.addEventListener("play", () => { if (this.until === null) this.stopAt = null; });
   }
 
   get root() { return document.getElementById("transcript"); }
@@ -74,7 +75,8 @@ class TranscriptPanel {
 
   /** Mark the segments at the playhead; keep the first of them in sight while the video plays. */
   follow() {
-    const now = this.nowUs;
+    // The end of the frame that is shown: a segment that begins within that frame is on.
+    const now = this.nowUs + this.halfFrame;
     if (this.until !== null && now >= this.until) { this.until = null; this.video.pause(); }
     let first = null;
     for (const { element, start, end } of this.rows()) {
