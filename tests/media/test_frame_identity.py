@@ -127,7 +127,12 @@ def check(plan: Plan, proxy: Proxy) -> None:
     first = plan.hidden
     truth = [float((time - plan.pts[first]) * plan.tick * 1_000_000) for time in plan.pts]
     shown = shown_numbers(proxy, plan.turned)
-    table = pq.read_table(proxy.frame_map).to_pydict()
+    stored = pq.read_table(proxy.frame_map)
+    table = stored.to_pydict()
+    tick = Fraction(stored.schema.metadata[b"source_time_base"].decode())
+    begin = table["source_pts"][0] - round(
+        (plan.pts[shown[0]] - plan.pts[first]) * plan.tick / tick
+    )
     half, rounding = 500_000 / float(proxy.rate), 1 + float(plan.tick) * 1e6
     assert len(shown) == proxy.frame_count == len(table["frame"])
     assert shown[0] >= first
@@ -135,7 +140,10 @@ def check(plan: Plan, proxy: Proxy) -> None:
     for place, number in enumerate(shown):
         time = frame_us(place, proxy.rate)
         assert table["proxy_us"][place] == time
-        assert abs(table["source_us"][place] - truth[number]) <= 1, "the map names another frame"
+        assert table["source_frame"][place] == number - first, "the map names another frame"
+        assert abs(table["source_us"][place] - truth[number]) <= 1
+        in_file = float((table["source_pts"][place] - begin) * tick * 1_000_000)
+        assert abs(in_file - truth[number]) <= rounding
         # the frame shown had begun, and the next had not, within half a frame of its place
         assert truth[number] <= time + half + rounding
         if number + 1 < len(truth):

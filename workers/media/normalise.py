@@ -103,7 +103,13 @@ def normalise(
         frame_map = timing.map_frames(
             frames, rate=rate, count=written.count, wanted=frames_wanted(found, rate)
         )
-        timing.write_frame_map(work / NAMES["frame_map"], frame_map, rate=rate, frame_us=frame_us)
+        timing.write_frame_map(
+            work / NAMES["frame_map"],
+            frame_map,
+            rate=rate,
+            time_base=found.video.time_base,
+            frame_us=frame_us,
+        )
         proxy_us = [frame_us(n, rate) for n in range(written.count)]
         figures = _figures(found, frames, frame_map, proxy_us, rate)
         native = work / NAMES["audio_native"] if clock is not None else None

@@ -47,9 +47,12 @@ class SourceFrames:
 
 @dataclass(frozen=True, slots=True)
 class FrameMap:
-    """For each proxy frame, the index of the source frame it shows."""
+    """For each proxy frame, the source frame it shows: its place among those that are presented,
+    its time stamp in the file's own ticks, and its time in microseconds after the first.
+    """
 
     source_index: tuple[int, ...]
+    source_pts: tuple[int, ...]
     source_us: tuple[int, ...]
     duplicated: tuple[bool, ...]
 
@@ -98,6 +101,7 @@ def map_frames(frames: SourceFrames, *, rate: Fraction, count: int, wanted: int)
         shown.append(current)
     return FrameMap(
         source_index=tuple(shown),
+        source_pts=tuple(frames.pts[index] for index in shown),
         source_us=tuple(_half_up((frames.pts[index] - first) * to_us) for index in shown),
         duplicated=tuple(
             position > 0 and shown[position - 1] == index for position, index in enumerate(shown)
@@ -137,12 +141,16 @@ def write_frame_map(
     frame_map: FrameMap,
     *,
     rate: Fraction,
+    time_base: Fraction,
     frame_us: Callable[[int, Fraction], int],
 ) -> None:
     """Write the map as Parquet.
 
     Columns: frame (int32), proxy_us (int64, start of the proxy frame), source_us (int64, start of
-    the source frame it shows, both after the first presented frame), duplicated (bool).
+    the source frame it shows, both after the first presented frame), duplicated (bool),
+    source_frame (int32, which of the presented source frames), source_pts (int64, its time stamp
+    in the original). The file's metadata hold the proxy's `rate` and the `source_time_base`, the
+    length of one tick of source_pts in seconds.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -154,8 +162,15 @@ def write_frame_map(
             "proxy_us": pa.array((frame_us(n, rate) for n in range(count)), pa.int64()),
             "source_us": pa.array(frame_map.source_us, pa.int64()),
             "duplicated": pa.array(frame_map.duplicated, pa.bool_()),
+            "source_frame": pa.array(frame_map.source_index, pa.int32()),
+            "source_pts": pa.array(frame_map.source_pts, pa.int64()),
         }
-    ).replace_schema_metadata({"rate": f"{rate.numerator}/{rate.denominator}"})
+    ).replace_schema_metadata(
+        {
+            "rate": f"{rate.numerator}/{rate.denominator}",
+            "source_time_base": f"{time_base.numerator}/{time_base.denominator}",
+        }
+    )
     pq.write_table(table, path, compression="zstd")
 
 
