@@ -170,3 +170,88 @@ def test_the_repository_names_no_machine_path_and_no_registry():
         text = path.read_text(encoding="utf-8", errors="replace")
         found += [f"{name}: {word}" for word in forbidden if word in text]
     assert not found
+
+
+#: What may start programs: the stack its own, the demonstration the sample maker and its speech
+#: synthesiser; media are converted and read through `process` alone.
+STARTS_PROGRAMS = {
+    "platform/waver/demo/material.py",
+    "platform/waver/stack/client.py",
+    "platform/waver/stack/postgres.py",
+    "platform/waver/stack/supervised.py",
+    "workers/media/guard.py",
+    "workers/media/process.py",
+    "workers/samples/voice.py",
+}
+#: What may open media: `inspection` originals, in a process of its own; the others what Waver made.
+OPENS_MEDIA = {
+    "workers/media/inspection.py",
+    "workers/media/encoding.py",
+    "workers/media/sound.py",
+    "workers/faces/masking.py",
+    "workers/faces/video.py",
+    "workers/samples/make.py",
+}
+_LAUNCHERS = ("exec", "spawn", "posix_spawn", "system", "popen", "fork", "startfile")
+
+
+def _imported(node: ast.AST) -> set[str]:
+    if isinstance(node, ast.Import):
+        return {alias.name.split(".")[0] for alias in node.names}
+    if isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+        return {node.module.split(".")[0]}
+    return set()
+
+
+def _starts_a_program(node: ast.AST) -> bool:
+    if _imported(node) & {"subprocess", "multiprocessing", "pty"}:
+        return True
+    return (
+        isinstance(node, ast.Attribute)
+        and isinstance(node.value, ast.Name)
+        and node.value.id == "os"
+        and node.attr.startswith(_LAUNCHERS)
+    )
+
+
+def _opens_media(node: ast.AST) -> bool:
+    if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
+        return False
+    of = node.func.value
+    by_av = node.func.attr == "open" and isinstance(of, ast.Name) and of.id == "av"
+    return by_av or node.func.attr in {"VideoCapture", "imread"}
+
+
+def _found(rule) -> set[str]:
+    return {
+        path.relative_to(ROOT).as_posix()
+        for package in PACKAGES
+        for path in _modules(package)
+        if "labelstudio/server" not in path.as_posix()
+        and any(rule(node) for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+    }
+
+
+def test_only_a_few_modules_start_programs_and_none_through_a_shell():
+    assert _found(_starts_a_program) <= STARTS_PROGRAMS
+    assert not _found(lambda node: isinstance(node, ast.keyword) and node.arg == "shell")
+
+
+def test_only_the_media_package_knows_ffmpeg():
+    knows = _found(lambda node: bool(_imported(node) & {"ffmpeg", "imageio_ffmpeg"}))
+    assert {Path(name).parent.as_posix() for name in knows} == {"workers/media"}
+
+
+def test_only_a_few_modules_open_media_and_originals_only_where_hands_are_tied():
+    assert _found(_opens_media) <= OPENS_MEDIA
+    loads = _found(lambda node: any(
+        name == "workers.media.inspection" for name in _whole_names(node)
+    ))  # fmt: skip
+    # the one lends it our own files, the other is a process of its own too
+    assert loads <= {"workers/media/probe.py", "workers/media/depth_reader.py"}
+
+
+def _whole_names(node: ast.AST) -> list[str]:
+    if isinstance(node, ast.ImportFrom) and node.module:
+        return [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+    return [alias.name for alias in node.names] if isinstance(node, ast.Import) else []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -9,16 +10,19 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from fractions import Fraction
 from pathlib import Path
 
 import ffmpeg  # noqa: TID251 - the runner takes such graphs
 import pytest
 
+from waver.core.clock import frame_us
 from workers.media import probe as probing
 from workers.media import process, runner
 from workers.media.errors import MediaCancelledError, MediaToolError, RefusedRecordingError
 from workers.media.graph import NAMES
+from workers.media.normalise import normalise
 from workers.media.probe import probe
 from workers.media.runner import Limits
 from workers.processes import descendants
@@ -209,6 +213,30 @@ def test_the_reader_costs_a_fraction_of_a_second(tmp_path: Path) -> None:
 
 
 # ffmpeg
+
+
+def test_what_a_recording_was_called_reaches_no_program(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The reader gets it as text for its sentences, ffmpeg not at all; neither gets a shell."""
+    source = attacks.whole(tmp_path / "-i $(touch x) %03d.mp4")
+    started: list[list[str]] = []
+    start = process.started
+
+    def note(command: list[str]) -> AbstractContextManager[subprocess.Popen[bytes]]:
+        started.append(command)
+        return start(command)
+
+    monkeypatch.setattr(process, "started", note)
+    normalise(source, tmp_path / "out", frame_us=frame_us, name="P1 ; reboot")
+    reader, *conversions = started
+    assert reader[1:4] == ["-I", "-m", "workers.media.inspection"]
+    assert json.loads(reader[4])["name"] == "P1 ; reboot"
+    assert len(reader) == 5
+    assert conversions
+    for command in conversions:
+        assert not [one for one in command if "reboot" in one or "touch" in one]
+        assert [one for one in command if one.startswith("file:")]
 
 
 def test_memory_limit(tmp_path: Path) -> None:
