@@ -149,6 +149,7 @@ def test_line_numbers_hold_beyond_the_first_chunk(tmp_path):
         read(tmp_path, "\n".join(lines), rate="100")
 
 
+@pytest.mark.slow
 def test_memory_stays_small_and_the_outline_holds_every_extreme(tmp_path):
     source = tmp_path / "long.csv"
     count = 300_000

@@ -61,6 +61,20 @@ def test_a_discontinuous_file_keeps_its_gaps(tmp_path):
     assert len(found.channels) == 1
 
 
+def test_many_short_records_become_few_row_groups(tmp_path):
+    import pyarrow.parquet as pq
+
+    count = 3_000
+    tals = [b"+%d\x14\x14\x00" % (2 * n) for n in range(count)]
+    records = [[[n % 9], [1]] for n in range(count)]
+    signals = [Signal("x", samples=1), Signal("y", samples=1)]
+    path = write_edf(tmp_path / "many.edf", signals, records, kind="EDF+D", tals=tals, tal_bytes=12)
+    found = read(path)
+    assert pq.ParquetFile(found.table).metadata.num_row_groups == 2
+    assert rows_of(found)[-1] == (2_000_000 * (count - 1), pytest.approx((count - 1) % 9 / 10))
+    assert f"interrupted {count - 1} times" in found.notes[0]
+
+
 def test_a_continuous_edf_plus_file_counts_from_its_first_sample(tmp_path):
     path = write_edf(tmp_path / "c.edf", [Signal("x", samples=2)], [[[1, 2]], [[3, 4]]],
                      kind="EDF+C", tals=[b"+0.35\x14\x14\x00", b"+1.35\x14\x14\x00"])  # fmt: skip

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 MOST_BUCKETS = 2048
 _FIRST_BUCKET_US = 1_000
 _MOST_SAMPLES = 1_000_000_000
+_GROUP = 32_768  # samples of a channel that are written together, or what is left at the end
 
 
 @dataclass
@@ -132,6 +133,8 @@ class Store:
             metadata={"channels": json.dumps([[c.name, c.unit] for c in channels])},
         )
         self._written = 0
+        self._waiting: list[list[Piece]] = [[] for _ in channels]
+        self._held = [0] * len(channels)
 
     def __enter__(self) -> Store:
         import pyarrow.parquet as pq
@@ -145,22 +148,38 @@ class Store:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        if kind is None:
+            for channel in range(len(self.summaries)):
+                self._write(channel)
         self._writer.close()
 
     def add(self, piece: Piece) -> None:
-        """Write some samples. Raises SignalError when there are more than anybody can use."""
-        import numpy as np
-        import pyarrow as pa
-
+        """Take in some samples. Raises SignalError when there are more than anybody can use."""
         self._written += len(piece.value)
         if self._written > _MOST_SAMPLES:
             raise SignalError(
                 f"{self._shown} holds more than {_MOST_SAMPLES} samples. Cut it into shorter files."
             )
-        self.summaries[piece.channel].add(piece)
+        self._waiting[piece.channel].append(piece)
+        self._held[piece.channel] += len(piece.value)
+        if self._held[piece.channel] >= _GROUP:
+            self._write(piece.channel)
+
+    def _write(self, channel: int) -> None:
+        import numpy as np
+        import pyarrow as pa
+
+        waiting = self._waiting[channel]
+        if not waiting:
+            return
+        time_us = np.concatenate([piece.time_us for piece in waiting])
+        value = np.concatenate([piece.value for piece in waiting])
+        waiting.clear()
+        self._held[channel] = 0
+        self.summaries[channel].add(Piece(channel, time_us, value))
         columns = [
-            pa.array(np.full(len(piece.value), piece.channel, np.int16)),
-            pa.array(piece.time_us),
-            pa.array(piece.value, from_pandas=True),  # NaN becomes null
+            pa.array(np.full(len(value), channel, np.int16)),
+            pa.array(time_us),
+            pa.array(value, from_pandas=True),  # NaN becomes null
         ]
         self._writer.write_table(pa.Table.from_arrays(columns, schema=self._schema))
