@@ -40,7 +40,6 @@ NO_SOUND = "The recording has no sound track."
 SILENT = "The sound track is digital silence."
 NO_SPEECH = "No speech was found."
 NO_NOISE = "Too little sound without speech is there to tell the room's noise."
-NO_PAUSES = "There is no second stretch of speech, so nothing lies between two."
 NO_DRIFT = "The sound is too short, or too broken, to tell how its clock runs."
 # What earlier stages measured and this one takes over.
 _FROM_NORMALISE = (
@@ -168,19 +167,16 @@ def _sound_figures(heard: Speech, voice: VoiceLevel, earlier: Mapping[str, Any])
         return dict.fromkeys(names, undefined(NO_SOUND))
     if earlier.get("digital_silence"):
         return dict.fromkeys(names, undefined(SILENT))
-    no_pauses = NO_PAUSES if heard.segments else NO_SPEECH
-    spoken = (
-        heard.segments[-1].end_us - heard.segments[0].start_us if len(heard.segments) > 1 else 0
-    )
+    spoken = heard.segments[-1].end_us - heard.segments[0].start_us if heard.segments else 0
     longest = max((pause.duration_us for pause in heard.pauses), default=0)
     return {
         "voice_level_dbfs": _known(voice.level_dbfs, NO_SPEECH),
         "snr_db": _known(voice.snr_db, NO_NOISE if heard.segments else NO_SPEECH),
         "clipped_share": _known(earlier.get("clipped_share"), NOT_LOOKED),
         "speech_share": heard.share,
-        "longest_pause_s": longest / 1e6 if spoken else undefined(no_pauses),
+        "longest_pause_s": longest / 1e6 if spoken else undefined(NO_SPEECH),
         "pauses_per_minute": (
-            len(heard.pauses) / (spoken / 60e6) if spoken else undefined(no_pauses)
+            len(heard.pauses) / (spoken / 60e6) if spoken else undefined(NO_SPEECH)
         ),
     }
 

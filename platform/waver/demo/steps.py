@@ -26,7 +26,7 @@ from waver.core.errors import Conflict
 from waver.core.models import Job
 from waver.datasets import figures, gate, policies, snapshots
 from waver.datasets.models import GateRun
-from waver.demo import labels, people, raters
+from waver.demo import curating, labels, people, raters
 from waver.demo.material import Material
 from waver.demo.report import Report
 from waver.demo.study import ACTOR, make_participants
@@ -88,6 +88,7 @@ def set_up_study(report: Report, material: Material) -> Study:
         study, shipped()[CODEBOOK].read_text(encoding="utf-8"), ACTOR
     )
     policies.install(study=study, text=policies.shipped(POLICY), actor=ACTOR)
+    curating.set_thresholds(report, study)
     codes = sorted({row["participant"] for row in material.rows})
     added = make_participants(study, codes, is_synthetic=bool(material.truth))
     report.say(
@@ -143,6 +144,7 @@ def prepare_recordings(report: Report, study: Study) -> None:
             bar.update(bar.task_ids[0], completed=total, description="prepared")
     ready = rows.filter(state=Recording.State.READY).count()
     report.say(f"{ready} of {total} recordings are ready for annotation.")
+    curating.say_quality(report, study)
     for recording in rows.exclude(state=Recording.State.READY).order_by("original_name"):
         reason = recording.error or " ".join(recording.notes)
         report.say(f"{recording.original_name}: {recording.get_state_display()}. {reason}")

@@ -200,7 +200,8 @@ _ALL = (
     Figure(
         key="longest_pause_s", title="Longest pause", group=SOUND, unit="s", bound=AT_MOST,
         highest=86_400,
-        about="The longest silence between two stretches of speech.",
+        about="The longest silence of a quarter of a second or longer between two stretches of "
+        "speech; 0 where there is none.",
         advice="See what happens in it: silence may be the answer, or an interruption.",
     ),
     Figure(
@@ -237,10 +238,9 @@ _ALL = (
     Figure(
         key="audio_drift_ms", title="Sound out of step", group=TIME, unit="ms", bound=AT_MOST,
         highest=60_000,
-        about="How far the original's sound runs ahead of its picture, or behind it, by the end.",
+        about="How far the original's sound runs ahead of its picture, or behind it, by the end. "
+        "Short recordings do not show it. Viewers notice 45 ms of early sound (ITU-R BT.1359).",
         advice="Watch the lips near the end; the proxy follows the sound's own clock.",
-        suggested=45,
-        because="From 45 ms on, viewers notice that sound comes early (ITU-R BT.1359).",
     ),
 )  # fmt: skip
 

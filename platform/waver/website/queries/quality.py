@@ -76,8 +76,12 @@ class Spread:
     def bins(self, limit: float | None) -> list[Bin]:
         """Count the values in bins of equal width that take in all of them and the limit."""
         ends = [*self.values[:1], *self.values[-1:], *([] if limit is None else [limit])]
-        low, high = (0.0, 1.0) if self.figure.unit == SHARE else (min(ends), max(ends))
-        if low == high:
+        low, high = min(ends), max(ends)
+        if self.figure.unit == SHARE:
+            low, high = 0.0, next(end for end in (0.001, 0.01, 0.1, 1.0) if end >= high)
+        elif self.figure.unit == "people":
+            low, high = 0.0, high + 1
+        elif low == high:
             low, high = low - 0.5, high + 0.5
         step = (high - low) / BINS
         counts = [0] * BINS
