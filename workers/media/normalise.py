@@ -97,21 +97,7 @@ def normalise(
                 on_progress=on_progress,
                 cancelled=cancelled,
             )
-        frames = timing.read_frame_log(work / FRAME_LOG, found.video.time_base)
-        _check_start(frames, found, shown)
-        written = _check_proxy(work / NAMES["video"], rate, limits, shown)
-        frame_map = timing.map_frames(
-            frames, rate=rate, count=written.count, wanted=frames_wanted(found, rate)
-        )
-        timing.write_frame_map(
-            work / NAMES["frame_map"],
-            frame_map,
-            rate=rate,
-            time_base=found.video.time_base,
-            frame_us=frame_us,
-        )
-        proxy_us = [frame_us(n, rate) for n in range(written.count)]
-        figures = _figures(found, frames, frame_map, proxy_us, rate)
+        written, figures = _mapped(work, found, rate, limits, shown, frame_us)
         native = work / NAMES["audio_native"] if clock is not None else None
         figures |= sound_figures(native, finished.stderr_tail, found, clock)
         if depth is not None:
@@ -142,6 +128,27 @@ class _Written:
     count: int
     width: int
     height: int
+
+
+def _mapped(
+    work: Path, found: Probe, rate: Fraction, limits: Limits, shown: str, frame_us: FrameTime
+) -> tuple[_Written, dict[str, float | int | str | bool]]:
+    """Hold the proxy in `work` to the source's time stamps and write its map beside it."""
+    frames = timing.read_frame_log(work / FRAME_LOG, found.video.time_base)
+    _check_start(frames, found, shown)
+    written = _check_proxy(work / NAMES["video"], rate, limits, shown)
+    frame_map = timing.map_frames(
+        frames, rate=rate, count=written.count, wanted=frames_wanted(found, rate)
+    )
+    timing.write_frame_map(
+        work / NAMES["frame_map"],
+        frame_map,
+        rate=rate,
+        time_base=found.video.time_base,
+        frame_us=frame_us,
+    )
+    proxy_us = [frame_us(n, rate) for n in range(written.count)]
+    return written, _figures(found, frames, frame_map, proxy_us, rate)
 
 
 def _check_start(frames: timing.SourceFrames, found: Probe, shown: str) -> None:
