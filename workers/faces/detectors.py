@@ -287,30 +287,22 @@ LOADERS: dict[str, Callable[[DetectorCard, int], Detector]] = {
 
 def best_of_overlapping(found: Detections, limit: float = OVERLAP_LIMIT) -> Detections:
     """Keep the best of any faces whose boxes overlap by more than `limit` (shared area / union)."""
-    order = np.argsort(-found.scores, kind="stable")
+    order = np.argsort(-found.scores, kind="stable").tolist()
+    # As lists: one face gives a handful of boxes, for which numpy takes several times as long.
+    boxes = found.boxes.tolist()
     kept: list[int] = []
-    while len(order):
-        best, order = int(order[0]), order[1:]
-        kept.append(best)
-        if len(order):
-            order = order[overlaps(found.boxes[best], found.boxes[order]) <= limit]
+    for one in order:
+        if all(overlap(boxes[best], boxes[one]) <= limit for best in kept):
+            kept.append(one)
     return Detections(found.boxes[kept], found.scores[kept], found.landmarks[kept])
-
-
-def overlaps(box: Floats, others: Floats) -> Floats:
-    """`overlap` of one box with each of (N, 4) others, (N,)."""
-    shared = np.minimum(box[2:], others[:, 2:]) - np.maximum(box[:2], others[:, :2])
-    both = np.maximum(shared[:, 0], 0) * np.maximum(shared[:, 1], 0)
-    areas = (others[:, 2] - others[:, 0]) * (others[:, 3] - others[:, 1])
-    union = (box[2] - box[0]) * (box[3] - box[1]) + areas - both
-    return np.asarray(np.where(union > 0, both / np.where(union > 0, union, 1), 0))
 
 
 def overlap(a: Floats | Sequence[float], b: Floats | Sequence[float]) -> float:
     """Shared area of two boxes (left, top, right, bottom) over the area of their union, 0..1."""
-    shared = max(0.0, min(a[2], b[2]) - max(a[0], b[0])) * max(
-        0.0, min(a[3], b[3]) - max(a[1], b[1])
-    )
+    width, height = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
+    if width <= 0 or height <= 0:
+        return 0.0
+    shared = width * height
     union = (a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - shared
     return float(shared / union) if union > 0 else 0.0
 
