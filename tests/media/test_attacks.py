@@ -9,15 +9,12 @@ import os
 import resource
 import socket
 import subprocess
-import threading
-import wave
 from collections.abc import Iterator
 from pathlib import Path
 from time import monotonic
 
 import av
 import ffmpeg  # noqa: TID251 - these tests play the attacker
-import numpy as np
 import pytest
 
 from waver.core.clock import frame_us
@@ -27,14 +24,13 @@ from workers.media.normalise import Proxy, normalise
 from workers.media.runner import Limits
 from workers.processes import descendants
 
-from . import attacks, clips
+from . import attacks, canary, clips
 from .attacks import Scene
+from .canary import shows_canary
 
 pytestmark = pytest.mark.programs
 
 DEBIANS = Path("/usr/bin/ffmpeg")
-WORDS = b"the canary's own words"
-TONE = 3000  # Hz: no other recording here has it
 #: Far more than any attack takes, so that a busy machine is no finding.
 LONGEST_SECONDS = 60
 
@@ -55,79 +51,28 @@ def program(request: pytest.FixtureRequest) -> Iterator[str]:
 @pytest.fixture(scope="module")
 def server() -> Iterator[tuple[str, list[str]]]:
     """Listen on the loopback; give the address and who called."""
-    calls: list[str] = []
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-
-        def listen() -> None:
-            while True:
-                try:
-                    caller, address = listening.accept()
-                except OSError:
-                    return  # closed at the end
-                calls.append(str(address))
-                caller.close()
-
-        threading.Thread(target=listen, daemon=True).start()
-        yield f"http://127.0.0.1:{listening.getsockname()[1]}", calls
+    with canary.listening() as heard:
+        yield heard
 
 
 @pytest.fixture(scope="module")
-def canary(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    """Another participant's recording, of a colour, a tone and words that nothing else has."""
-    path = tmp_path_factory.mktemp("canary") / "victim.mp4"
-    picture = np.zeros((clips.HEIGHT, clips.WIDTH, 3), np.uint8)
-    picture[:] = (255, 0, 255)
-    with av.open(str(path), "w", format="mp4") as out:
-        out.metadata["title"] = WORDS.decode()
-        video = out.add_stream("libx264", rate=30)
-        video.width, video.height, video.pix_fmt = clips.WIDTH, clips.HEIGHT, "yuv420p"
-        audio = out.add_stream("aac", rate=48000, layout="mono")
-        for _ in range(15):
-            out.mux(video.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
-        out.mux(video.encode())
-        clips.write_tone(out, audio, 0.5, 0.0, hertz=TONE)
-    return path.read_bytes()
+def neighbour(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """Give another participant's recording."""
+    return canary.write(tmp_path_factory.mktemp("canary") / "victim.mp4").read_bytes()
 
 
 @pytest.fixture
-def scene(tmp_path: Path, canary: bytes, server: tuple[str, list[str]]) -> Iterator[Scene]:
+def scene(tmp_path: Path, neighbour: bytes, server: tuple[str, list[str]]) -> Iterator[Scene]:
     """Put the neighbour beside the upload and into the storage; in the end nobody was called."""
     url, calls = server
     running = descendants(os.getpid())
     for folder in (tmp_path / "uploads", tmp_path / "storage"):
         folder.mkdir()
         for name in ("victim.mp4", "victim.ts", "victim.mkv"):
-            (folder / name).write_bytes(canary)
+            (folder / name).write_bytes(neighbour)
     yield Scene(victim=tmp_path / "uploads" / "victim.mp4", url=url)
     assert calls == []
     assert set(descendants(os.getpid())) <= set(running)
-
-
-def shows_canary(path: Path) -> bool:
-    """Tell whether a file holds anything of the neighbour's: words, colour or tone."""
-    if WORDS in path.read_bytes():
-        return True
-    if path.suffix == ".wav":
-        with wave.open(str(path)) as sound:
-            samples = np.frombuffer(sound.readframes(sound.getnframes()), "<i2")
-            return _has_tone(samples, sound.getframerate())
-    if path.suffix in (".mp4", ".mkv"):
-        with av.open(str(path)) as source:
-            pictures = [frame.to_ndarray(format="rgb24") for frame in source.decode(video=0)]
-        return any(_has_colour(picture.reshape(-1, 3).astype(int)) for picture in pictures)
-    return False
-
-
-def _has_colour(pixels: np.ndarray) -> bool:
-    return bool(np.any((pixels[:, 0] > 180) & (pixels[:, 1] < 70) & (pixels[:, 2] > 180)))
-
-
-def _has_tone(samples: np.ndarray, rate: int) -> bool:
-    if samples.size == 0 or not samples.any():
-        return False
-    power = np.abs(np.fft.rfft(samples.astype(float))) ** 2
-    hertz = np.fft.rfftfreq(samples.size, 1 / rate)
-    return bool(power[np.abs(hertz - TONE) < 50].sum() > 0.05 * power.sum())
 
 
 def attempt(source: Path, out: Path, **options: object) -> Proxy | MediaError:
