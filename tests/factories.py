@@ -20,7 +20,15 @@ from annotation.models import Annotation, Assignment, Batch, ClipLabel, Codebook
 from waver.accounts.models import User
 from waver.consent.models import Participant, Purpose
 from waver.core import storage
-from waver.recordings.models import Asset, CueCandidate, ModelCard, ModelRun, Recording, Take
+from waver.recordings.models import (
+    Asset,
+    CueCandidate,
+    ModelCard,
+    ModelRun,
+    Recording,
+    SensorChannel,
+    Take,
+)
 from waver.studies.models import Membership, Prompt, Study, StudyDesign
 
 PASSWORD = "a-password-for-tests"
@@ -245,6 +253,48 @@ class AssetFactory(DjangoModelFactory):
     blob = factory.LazyAttribute(lambda o: stored_blob(o.data))
     media_type = "video/mp4"
     made_by = factory.LazyFunction(lambda: {"stage": "tests", "version": 1})
+
+
+def sensor_recording(
+    take: Take, *, offset_us: int = 0, data: bytes = b"samples", **channel: Any
+) -> Recording:
+    """Give the sensors of a take: one channel, “EDA” in µS at 4 per second for 10 s, or another.
+
+    `data` stands for the stored samples where a test does not read them.
+    """
+    row = RecordingFactory(
+        take=take,
+        view=Recording.View.PHYSIOLOGY,
+        offset_us=offset_us,
+        frame_count=None,
+        rate_numerator=None,
+        rate_denominator=None,
+        original_name="wrist.csv",
+    )
+    outline = {"start_us": 0, "bucket_us": 1_000_000, "low": [0.1] * 10, "high": [0.9] * 10}
+    AssetFactory(recording=row, kind=Asset.Kind.SIGNALS, data=data)
+    AssetFactory(
+        recording=row,
+        kind=Asset.Kind.SIGNAL_OUTLINE,
+        data=json.dumps({"channels": [outline]}).encode(),
+    )
+    SensorChannel.objects.create(
+        recording=row,
+        **{
+            "number": 0,
+            "name": "EDA",
+            "unit": "µS",
+            "rate_numerator": 4,
+            "rate_denominator": 1,
+            "samples": 40,
+            "start_us": 0,
+            "end_us": 10_000_000,
+            "minimum": 0.1,
+            "maximum": 0.9,
+            **channel,
+        },
+    )
+    return row
 
 
 class ModelCardFactory(DjangoModelFactory):

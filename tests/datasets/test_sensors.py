@@ -7,13 +7,13 @@ import json
 import pytest
 
 from tests.datasets.worlds import World, label, policy_text, with_media, world
-from tests.factories import AssetFactory, RecordingFactory
+from tests.factories import sensor_recording
 from waver.consent.withdrawal import restrict
 from waver.core.clock import Span
 from waver.datasets import gate, policies, redaction, releases, snapshots
 from waver.datasets.models import Release
 from waver.datasets.verify import verify
-from waver.recordings.models import Asset, Recording, SensorChannel
+from waver.recordings.models import Recording
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("storage_folder")]
 
@@ -26,19 +26,6 @@ def made() -> World:
     return found
 
 
-def wrist(recording: Recording, data: bytes) -> Recording:
-    row = RecordingFactory(
-        take=recording.take, view=Recording.View.PHYSIOLOGY, offset_us=-250_000, frame_count=None,
-        rate_numerator=None, rate_denominator=None,
-    )  # fmt: skip
-    AssetFactory(recording=row, kind=Asset.Kind.SIGNALS, data=data)
-    SensorChannel.objects.create(
-        recording=row, number=0, name="EDA", unit="µS", rate_numerator=4, rate_denominator=1,
-        samples=40, missing=2, start_us=0, end_us=10_000_000, minimum=0.1, maximum=0.9,
-    )  # fmt: skip
-    return row
-
-
 def build(made: World) -> Release:
     snapshot = snapshots.freeze(study=made.study, actor="lead")
     policy = policies.install(study=made.study, text=policy_text(), actor="lead")
@@ -48,8 +35,8 @@ def build(made: World) -> Release:
 
 def test_sensors_go_with_their_clip_and_leave_with_their_person(made):
     first, second = made.recordings[:2]
-    wrist(first, b"samples of the first")
-    wrist(second, b"samples of the second")
+    sensor_recording(first.take, offset_us=-250_000, data=b"samples of the first", missing=2)
+    sensor_recording(second.take, offset_us=-250_000, data=b"samples of the second", missing=2)
     release = build(made)
     folder = releases.path_of(release)
     assert verify(folder, root=release.root, seal=release.figures["seal"]) == []
@@ -74,10 +61,12 @@ def test_sensors_go_with_their_clip_and_leave_with_their_person(made):
 
 def test_what_must_not_be_used_or_is_not_ready_stays_inside(made):
     first, second = made.recordings[:2]
-    row = wrist(first, b"samples")
+    row = sensor_recording(first.take)
     restrict(participant=row.participant, recording_id=row.pk, reason="Taken off.",
              span=Span(0, 10), actor="tests")  # fmt: skip
-    Recording.objects.filter(pk=wrist(second, b"more").pk).update(state=Recording.State.FAILED)
+    Recording.objects.filter(pk=sensor_recording(second.take).pk).update(
+        state=Recording.State.FAILED
+    )
     release = build(made)
     assert not (releases.path_of(release) / "sensors").exists()
     assert release.leaves.filter(recording=first.pk).exists()

@@ -8,11 +8,11 @@ import pytest
 from django.urls import reverse
 
 from annotation.services.assign import plan_batch
-from tests.factories import AssetFactory, MembershipFactory, RecordingFactory
+from tests.factories import AssetFactory, MembershipFactory, RecordingFactory, sensor_recording
 from tests.website.conftest import House
 from tests.website.material import Material, make_material
 from waver.core.errors import BadInput
-from waver.recordings.models import Asset, Recording, SensorChannel, Take
+from waver.recordings.models import Recording, Take
 
 View = Recording.View
 
@@ -30,18 +30,9 @@ def side(material: Material) -> Recording:
         occlusion=Recording.Occlusion.FACE_MASK, original_name="side.mp4",
     )  # fmt: skip
     AssetFactory(recording=made)
-    wrist = RecordingFactory(
-        take=material.recording.take, view=View.PHYSIOLOGY, offset_us=-500_000, frame_count=None,
-        rate_numerator=None, rate_denominator=None, original_name="wrist.csv",
-    )  # fmt: skip
-    AssetFactory(recording=wrist, kind=Asset.Kind.SIGNALS)
-    AssetFactory(
-        recording=wrist, kind=Asset.Kind.SIGNAL_OUTLINE,
-        data=b'{"channels": [{"start_us": 0, "bucket_us": 1000, "low": [1], "high": [2]}]}',
-    )  # fmt: skip
-    SensorChannel.objects.create(
-        recording=wrist, number=0, name="<b>EDA</b>", unit="µS", rate_numerator=250,
-        rate_denominator=3, samples=10, start_us=0, end_us=9_000_000, minimum=0.1, maximum=0.9,
+    sensor_recording(
+        material.recording.take, offset_us=-500_000, name="<b>EDA</b>", rate_numerator=250,
+        rate_denominator=3,
     )  # fmt: skip
     return made
 
@@ -59,7 +50,7 @@ def test_a_recording_shows_its_take_s_views_tags_and_channels(house, material, s
     assert "Take “T7” Second camera , begins 0.25 s after this view" in text
     assert "Physiology , begins 0.5 s before this view" in text
     assert "Condition dim" in text
-    assert "&lt;b&gt;EDA&lt;/b&gt; µS wrist.csv 250/3 10 0 0.1 – 0.9" in text
+    assert "&lt;b&gt;EDA&lt;/b&gt; µS wrist.csv 250/3 40 0 0.1 – 0.9" in text
     assert "Side by side" in text
     own = page(house, "recording", recording_id=side.pk)
     assert "View Second camera, begins 0.25 s after the webcam" in own
