@@ -50,6 +50,8 @@ def measure() -> Iterator[Line]:
                 "bench.hour:take_in", asked, environment=environment, timeout=900
             ).result
             yield from _stages(environment)
+            in_child("bench.hour:ask", {"recording": recording}, environment=environment)
+            yield from _stages(environment)
             found = in_child(
                 "bench.hour:look", {"recording": recording}, environment=environment, timeout=900
             )
@@ -147,6 +149,17 @@ def take_in(clip: str) -> str:
     return str(recording.pk)
 
 
+def ask(recording: str) -> None:
+    """Ask for the recording's masked preview."""
+    import django
+
+    django.setup()
+    from waver.recordings.masked import ask_for_masked_preview
+    from waver.recordings.models import Recording
+
+    ask_for_masked_preview(Recording.objects.get(pk=recording), actor="bench")
+
+
 @dataclass
 class _Watch:
     """What can be seen of the running job from outside, once a second."""
@@ -236,12 +249,11 @@ def look(recording: str) -> dict[str, Any]:
     django.setup()
     from django.test import Client
 
-    from tests.factories import MembershipFactory
     from waver.recordings.models import Recording
 
     row = Recording.objects.select_related("study").get(pk=recording)
     client = Client(headers={"host": "127.0.0.1"})
-    client.force_login(MembershipFactory(study=row.study, role="researcher").user)
+    client.force_login(_researcher(row.study))
     address = f"/studies/{row.study.code}/recordings/{row.pk}/"
     client.get(address)  # the first page of a process loads what all later ones use
     chance = random.Random(3)
@@ -256,6 +268,15 @@ def look(recording: str) -> dict[str, Any]:
         "timeline": timeline,
         "crops": [one for one in crops if one["status"] == 200],
     }
+
+
+def _researcher(study: Any) -> Any:
+    from waver.accounts.models import User
+    from waver.studies.models import Membership
+
+    user = User.objects.create_user(username="researcher")
+    Membership.objects.create(study=study, user=user, role=Membership.Role.RESEARCHER)
+    return user
 
 
 def _got(client: Any, address: str) -> dict[str, float]:
