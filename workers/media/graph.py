@@ -58,7 +58,8 @@ def conversion(
     )
     if depth is not None:
         grey = video.filter("format", "gray16le").filter("lut", y=depth.brightness)
-        video = grey.filter("scale", in_range="full", out_range="tv")
+        spread = grey.filter("scale", in_range="full", out_range="tv")
+        video = spread.filter("format", "yuv420p")  # at once, or 5.1 leaves the range as it was
     video = (
         video.filter("scale", "trunc(iw*max(sar,1)/2)*2", "trunc(ih*max(1/sar,1)/2)*2")
         .filter("setsar", "1")
