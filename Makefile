@@ -56,6 +56,7 @@ COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generat
 requirements: $(UV)
 	$(COMPILE) --excludes requirements/excludes.txt pyproject.toml -o requirements/app.txt
 	$(COMPILE) --excludes requirements/excludes.txt pyproject.toml --extra dev -o requirements/dev.txt
+	$(COMPILE) --excludes requirements/excludes.txt pyproject.toml --extra speech -o requirements/speech.txt
 	$(COMPILE) requirements/label-studio.in -o requirements/label-studio.txt
 	$(COMPILE) --excludes requirements/rivals-excludes.txt requirements/rivals.in -o requirements/rivals.txt
 
@@ -86,7 +87,8 @@ $(LABEL_STUDIO): requirements/label-studio.txt $(UV)
 	@VIRTUAL_ENV=.venv-label-studio $(SYNC) requirements/label-studio.txt
 	@touch $@
 
-# Packages that Waver's statistics are held against; one of them needs an older numpy.
+# Packages that Waver's statistics are held against, one of which needs an older numpy, and what
+# the long tests of transcripts by a model need.
 $(RIVALS): requirements/rivals.txt $(UV)
 	@echo "Installing the packages to compare with …"
 	@[ -x .venv-rivals/bin/python ] || $(UV) venv --quiet --python $(PYTHON) .venv-rivals

@@ -190,6 +190,18 @@ def test_a_language_that_the_model_does_not_know_is_recognised_once(tmp_path):
     assert [u.text for u in made.utterances] == ["w0 w1 w2 w3 w4", "w0 w1 w2 w3 w4"]
 
 
+def test_words_that_begin_after_the_sound_were_never_said(tmp_path):
+    class Inventing(Hearing):
+        def hear(self, sound, *, language):
+            return "en", [HeardWord(0, S, " said", 1), HeardWord(20 * S, 21 * S, " invented", 1)]
+
+    made = transcribe(
+        silence(tmp_path / "a.wav", 30), speech_of([Span(S, 3 * S)], 30 * S),
+        hearer=Inventing([], [], [0]),
+    )  # fmt: skip
+    assert [u.text for u in made.utterances] == ["said"]
+
+
 def test_utterances_end_with_sentences_once_they_are_long():
     words = [
         HeardWord(n * S, n * S + 900_000, f" w{n}." if n % 4 == 3 else f" w{n}", 1)

@@ -136,7 +136,8 @@ def transcribe(
     for number, window in enumerate(windows):
         found, words = hearer.hear(_sound(audio_16k, window), language=chosen)
         chosen = chosen or found
-        heard.append([_moved(word, window) for word in words])
+        # Whisper fills its 30 s with silence; a word that begins there was never said.
+        heard.append([_moved(w, window) for w in words if w.start_us < window.duration_us])
         on_progress((number + 1) / len(windows))
     words = stitched(windows, heard, duration_us=speech.duration_us)
     figures: dict[str, float | int | str] = {
