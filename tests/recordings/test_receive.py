@@ -31,7 +31,7 @@ def test_rows_original_and_job_are_there_together(receive, clip):
     assert original.blob.sha256 == recording.original_sha256
     assert original.media_type == "video/mp4"
     assert set(recording.stages.values_list("name", "state")) == {
-        (name, "waiting") for name in ("normalise", "faces", "speech", "cues")
+        (name, "waiting") for name in ("normalise", "faces", "speech", "cues", "quality")
     }
     job = Job.objects.get()
     assert (job.name, job.subject_id, job.state) == (
