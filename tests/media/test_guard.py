@@ -20,6 +20,7 @@ import pytest
 from waver.core.clock import frame_us
 from workers.media import probe as probing
 from workers.media import process, runner
+from workers.media.__main__ import main as report_main
 from workers.media.errors import MediaCancelledError, MediaToolError, RefusedRecordingError
 from workers.media.graph import NAMES
 from workers.media.normalise import normalise
@@ -285,3 +286,20 @@ def test_a_killed_worker_leaves_no_program_and_no_half_asset(moment: str, tmp_pa
             worker.wait(timeout=10)
     assert [path.name for path in out.glob("[!.]*")] == []
     assert sorted(path.name for path in tmp_path.iterdir() if path != out) == ["long.mp4"]
+
+
+def test_administrators_see_what_keeps_recordings_in(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert report_main() == 0
+    seen = capsys.readouterr().out
+    assert f"ffmpeg    {runner.version(runner.binary())}" in seen
+    nothing = process.Defences(network=False, files=False)
+    monkeypatch.setattr(process, "defences", lambda _program: nothing)
+    assert report_main() == 0
+    seen = capsys.readouterr().out
+    assert "in reach: allow user namespaces" in seen
+    assert "Landlock is missing" in seen
+    monkeypatch.setenv("WAVER_FFMPEG", "/nowhere/ffmpeg")
+    assert report_main() == 1
+    assert "Reinstall Waver's environment" in capsys.readouterr().err
