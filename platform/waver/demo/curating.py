@@ -32,10 +32,7 @@ def set_thresholds(report: Report, study: Study) -> None:
 
 
 def say_quality(report: Report, study: Study) -> None:
-    """Say how many recordings meet the thresholds, and why one does not."""
-    rows = counting.measured(study).select_related("recording")
+    """Say how many recordings meet the thresholds; the others say why not when they are decided."""
+    rows = counting.measured(study)
     meet = rows.filter(verdict=Quality.Verdict.MEETS).count()
-    short = rows.filter(verdict=Quality.Verdict.FALLS_SHORT).order_by("recording__original_name")
     report.say(f"{meet} of {rows.count()} recordings meet the study's quality thresholds.")
-    for row in short[:1]:
-        report.say(f"{row.recording.original_name} does not: {' '.join(row.reasons)}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from uuid import UUID
 
 from django.db import transaction
@@ -32,27 +32,33 @@ def judge_all(study: Study, *, on_progress: Callable[[float], None] | None = Non
     and nobody uses moves: ready to needing a decision when it falls short, and back when nothing is
     to decide any more. One that a person accepted, or that raters were given, stays as it is.
     """
-    total = judged = 0
-    while count := _judge_some(study):
-        if not judged:
-            rules = newest(study.pk)
-            total = count + (stale(study.pk, rules).count() if rules else 0)
+    rules = newest(study.pk)
+    total = stale(study.pk, rules).count() if rules else 0
+    judged, after = 0, None
+    while True:
+        count, last = _judge_some(study, after=after)
+        if not count and after is None:
+            return judged
         judged += count
-        if on_progress is not None:
-            on_progress(min(1.0, judged / max(total, 1)))
-    return judged
+        # From where the last ones lay; once more from the beginning when nothing is left behind.
+        after = last
+        if on_progress is not None and total:
+            on_progress(min(1.0, judged / total))
 
 
 @transaction.atomic
-def _judge_some(study: Study) -> int:
+def _judge_some(study: Study, *, after: UUID | None) -> tuple[int, UUID | None]:
+    """Judge the next recordings behind `after`; give how many, and the last (None for none)."""
     # The study first, as planning a batch does: neither gives away what the other takes back.
     Study.objects.select_for_update(no_key=True).get(pk=study.pk)
     hold_rules(study.pk, shared=True)
     rules = newest(study.pk)
     if rules is None:
-        return 0
-    found = stale(study.pk, rules).order_by("pk").values_list("recording_id", flat=True)
-    ids = list(found[:_AT_ONCE])
+        return 0, None
+    found = stale(study.pk, rules).order_by("pk")
+    behind = found.filter(pk__gt=after) if after is not None else found
+    keys = list(behind.values_list("pk", "recording_id")[:_AT_ONCE])
+    ids = [recording_id for _, recording_id in keys]
     recordings = list(
         Recording.objects.filter(pk__in=ids).order_by("pk").select_for_update(no_key=True)
     )
@@ -65,9 +71,21 @@ def _judge_some(study: Study) -> int:
         row.rules = rules
         if row.reasons != before:
             changed.append((recording, row))
-    Quality.objects.bulk_update(rows.values(), ["verdict", "reasons", "rules"])
+    _store(rows.values(), rules)
     _move(changed)
-    return len(recordings)
+    return len(keys), keys[-1][0] if keys else None
+
+
+def _store(rows: Collection[Quality], rules: QualityRules) -> None:
+    """Keep verdicts: those without reasons, mostly by far, in one statement."""
+    short = [row for row in rows if row.reasons]
+    clear = [row for row in rows if not row.reasons]
+    if clear:
+        verdict = clear[0].verdict  # by one version of the rules, the same for all of them
+        Quality.objects.filter(pk__in=[row.pk for row in clear]).update(
+            verdict=verdict, reasons=[], rules=rules
+        )
+    Quality.objects.bulk_update(short, ["verdict", "reasons", "rules"])
 
 
 def _move(changed: Sequence[tuple[Recording, Quality]]) -> None:

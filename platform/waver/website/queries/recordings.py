@@ -5,6 +5,7 @@ queries.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from django.core.paginator import Page, Paginator
 from django.db.models import Count, F, OrderBy, OuterRef, Q, QuerySet, Subquery
@@ -56,8 +57,12 @@ def recordings_page(study: Study, *, filters: Filters, number: str | int = 1) ->
         rows = rows.filter(quality__verdict=filters.quality)
     elif filters.quality == UNMEASURED:
         rows = rows.filter(quality=None)
-    rows = _with_counts(rows).select_related("quality").order_by(*_order(filters.figure))
-    return Paginator(rows, PAGE_SIZE).get_page(number)
+    # Only keys are put in order: the rows of a hundred thousand would not fit into memory.
+    keys = rows.order_by(*_order(filters.figure)).values_list("pk", flat=True)
+    page: Page[Any] = Paginator(keys, PAGE_SIZE).get_page(number)
+    shown = _with_counts(rows).select_related("quality").in_bulk(list(page.object_list))
+    page.object_list = [shown[pk] for pk in page.object_list if pk in shown]
+    return page
 
 
 def sorts() -> list[tuple[str, str]]:
