@@ -43,10 +43,12 @@ _OF_STUDY = """
 _MADE_BY = {
     "receive": {"original"},
     "normalise": {"proxy", "frame_map", "audio_16k", "audio_native", "waveform"},
-    "faces": {"landmarks", "face_outline", "crops", "crop_index", "contact_sheet"},
+    "faces": {
+        *("landmarks", "face_outline", "crops", "crop_index", "contact_sheet", "face_preview"),
+    },
     "speech": {"speech"},
 }
-_STAGES = ("cues", "faces", "normalise", "speech")
+_STAGES = ("cues", "faces", "normalise", "quality", "speech")
 
 
 @pytest.fixture(scope="module")
@@ -143,7 +145,7 @@ def _assert_done_once(running: Running, code: str) -> None:
     )
     assert sorted(stages) == sorted([(name, "done") for name in _STAGES] * 3)
     jobs = running.rows(f"SELECT j.name, j.state, j.subject_id {_OF_STUDY}", [code])
-    assert len(jobs) == len(set(jobs)) == 12
+    assert len(jobs) == len(set(jobs)) == 3 * len(_STAGES)
     assert {state for _, state, _ in jobs} == {"done"}
     assets = running.rows(
         "SELECT x.made_by->>'stage', x.kind, count(*), count(DISTINCT r.id) "
