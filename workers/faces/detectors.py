@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from workers.faces.errors import FaceError
 from workers.faces.models import DetectorCard, sha256_of
+from workers.faces.upright import straightened
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -33,6 +34,8 @@ LONG_SIDE = 320
 # workers.faces.tracks.START_SCORE; the faces in between only continue one.
 REPORT_SCORE = 0.3
 OVERLAP_LIMIT = 0.3
+# For so many sizes of pictures the networks' input is kept.
+MOST_SIZES = 4
 # Both networks halve the picture five times.
 STRIDE = 32
 
@@ -110,7 +113,6 @@ class _Room:
     """
 
     def __init__(self, height: int, width: int, channels: tuple[int, int, int]) -> None:
-        self.size = height, width
         self.tensor = np.zeros((1, 3, _filled(height), _filled(width)), dtype=np.float32)
         self.bytes = [np.empty((height, width), np.uint8) for _ in range(3)]
         self.places = [self.tensor[0, channel, :height, :width] for channel in channels]
@@ -128,7 +130,7 @@ class OnnxDetector:
         self.card = card
         self.long_side = long_side
         self.session = _session(card.path)
-        self._room: _Room | None = None
+        self._rooms: dict[tuple[int, ...], _Room] = {}
         picture = self.session.get_inputs()[0]
         self.input_name: str = picture.name
         if any(isinstance(side, int) for side in picture.shape[2:]):
@@ -158,7 +160,7 @@ class OnnxDetector:
             shrinking = to_width < width
             method = cv2.INTER_AREA if shrinking else cv2.INTER_LINEAR
             bgr = cv2.resize(bgr, (to_width, to_height), interpolation=method)  # type: ignore[assignment]  # OpenCV's stubs widen the element type
-        found = best_of_overlapping(self.find(bgr))
+        found = self.closer(bgr, best_of_overlapping(self.find(bgr)))
         edges = np.array([to_width, to_height] * 2, dtype=np.float32)
         found = Detections(
             np.minimum(np.maximum(found.boxes, 0), edges), found.scores, found.landmarks
@@ -171,13 +173,20 @@ class OnnxDetector:
         """All candidate faces of a picture at working size, overlapping ones included."""
         raise NotImplementedError
 
+    def closer(self, bgr: Picture, found: Detections) -> Detections:
+        """The faces of a picture at working size after a closer look, where one is worth it."""
+        return found
+
     def run(self, picture: Picture) -> list[Any]:
         """Run the network on (height, width, 3) bytes, filled with black to multiples of 32."""
         import cv2
 
-        if self._room is None or self._room.size != picture.shape[:2]:
-            self._room = _Room(picture.shape[0], picture.shape[1], self.channels)
-        room = self._room
+        room = self._rooms.get(picture.shape)
+        if room is None:
+            while len(self._rooms) >= MOST_SIZES:  # a video needs one size, or two
+                del self._rooms[next(iter(self._rooms))]
+            room = _Room(picture.shape[0], picture.shape[1], self.channels)
+            self._rooms[picture.shape] = room
         cv2.split(picture, room.bytes)
         for plane, place in zip(room.bytes, room.places, strict=True):
             place[...] = plane
@@ -239,22 +248,28 @@ class YuNet(OnnxDetector):
 
     def find(self, bgr: Picture) -> Detections:
         """All cells of the three maps whose score reaches REPORT_SCORE."""
-        answers = [np.concatenate(part, axis=1)[0] for part in _by_kind(self.run(bgr))]
-        kind, objectness, box, marks = answers
-        likely = kind[:, 0] * objectness[:, 0]
+        answers = self.run(bgr)
+        kind, objectness = (np.concatenate(answers[k::4], axis=1)[0, :, 0] for k in (0, 1))
+        likely = kind * objectness
         chosen = np.flatnonzero(likely >= REPORT_SCORE**2)
         if not len(chosen):
             return Detections(NO_BOXES, NO_SCORES, NO_LANDMARKS)
         height, width = map(_filled, bgr.shape[:2])
         cells = _cells(height, width, self.strides)[chosen]
         corner, stride = cells[:, :2], cells[:, 2:]
-        centre = corner + box[chosen, :2] * stride
-        half = np.exp(box[chosen, 2:]) * stride / 2
+        box, marks = (_picked(answers[k::4], chosen) for k in (2, 3))
+        centre = corner + box[:, :2] * stride
+        half = np.exp(box[:, 2:]) * stride / 2
         return Detections(
             np.concatenate([centre - half, centre + half], axis=1),
             np.sqrt(np.minimum(likely[chosen], 1)),
-            corner[:, None, :] + marks[chosen].reshape(-1, 5, 2) * stride[:, None, :],
+            corner[:, None, :] + marks.reshape(-1, 5, 2) * stride[:, None, :],
         )
+
+    def closer(self, bgr: Picture, found: Detections) -> Detections:
+        """The landmarks of faces that lean, taken from the face turned upright."""
+        marks = straightened(lambda some: best_of_overlapping(self.find(some)), bgr, found)
+        return Detections(found.boxes, found.scores, marks)
 
 
 def _filled(side: int) -> int:
@@ -262,9 +277,13 @@ def _filled(side: int) -> int:
     return -(-side // STRIDE) * STRIDE
 
 
-def _by_kind(answers: list[Floats]) -> list[list[Floats]]:
-    """YuNet's answers of all strides, kind by kind."""
-    return [answers[kind::4] for kind in range(4)]
+def _picked(tables: list[Floats], chosen: NDArray[np.intp]) -> Floats:
+    """The rows with the numbers `chosen`, which rise, of tables (1, N, columns) joined in order."""
+    ends = np.cumsum([table.shape[1] for table in tables])
+    shares = np.split(chosen, np.searchsorted(chosen, ends[:-1]))
+    first = [0, *ends[:-1].tolist()]
+    parts = zip(tables, shares, first, strict=True)
+    return np.concatenate([table[0, share - start] for table, share, start in parts])
 
 
 @cache
