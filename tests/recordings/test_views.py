@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
+from io import StringIO
 from pathlib import Path
 
 import pytest
+from django.core.management import call_command
 from django.db import IntegrityError
 from hypothesis import given
 from hypothesis import strategies as st
@@ -103,6 +105,17 @@ def test_importing_again_finds_each_view_and_corrects_only_what_is_said_of_it(re
     # An offset that is said to be 0 is no longer missing.
     imported(ready, folder, *(row.replace("depth,,", "depth,0,") for row in changed))
     assert notes_of(Recording.objects.get(original_name="depth.mkv")) == []
+
+
+@pytest.mark.django_db
+def test_the_command_counts_what_was_corrected(ready, folder):
+    imported(ready, folder, *ROWS)
+    write_manifest(folder, *(row.replace("1250", "1300") for row in ROWS), header=HEADER)
+    out, err = StringIO(), StringIO()
+    call_command("import_recordings", "s", str(folder), stdout=out, stderr=err)
+    assert out.getvalue() == "0 imported, 3 there already, 1 corrected, 1 refused.\n"
+    assert "side.mp4 was there already; corrected: it begins at 0:01.300" in err.getvalue()
+    assert "Refused: other.mp4 has no line" in err.getvalue()
 
 
 @pytest.mark.django_db
