@@ -233,7 +233,7 @@ def speech(run: JobRun) -> None:
         record.write_text(found.to_json(), encoding="utf-8")
         outcome = Outcome(
             files=[MadeFile(_Kind.SPEECH, record, _JSON)],
-            figures={**found.figures, "speech_share": found.share, "transcript": "none"},
+            figures={**found.figures, "speech_share": found.share},
             notes=found.notes if _can_be_heard(work.recording) else (),
             tools=found.tools,
         )
