@@ -362,6 +362,15 @@ def _bytes(content: bytes) -> Maker:
     return write
 
 
+def _patched(container: str, old: bytes, new: bytes) -> Maker:
+    def write(_scene: Scene, path: Path) -> None:
+        data = whole(path, container).read_bytes()
+        assert old in data
+        path.write_bytes(data.replace(old, new))
+
+    return write
+
+
 _HTML = b"<!doctype html><script>alert('waver')</script>"
 _ZIP = b"PK\x03\x04" + b"\x00" * 22 + b"../../../etc/passwd" + b"PK\x05\x06" + b"\x00" * 18
 _JPEG = b"\xff\xd8\xff\xe0\x00\x10JFIF\x00\x01\x01\x00\x00\x01\x00\x01\x00\x00\xff\xd9"
@@ -401,6 +410,12 @@ BINARIES: dict[str, tuple[Maker, bool]] = {
     "page and mp4": (_before(_HTML), True),
     "mp4's first bytes, then a playlist": (_magic_then_playlist, True),
     "mp4's first bytes, a list in boxes": (_magic_then_list_in_a_box, True),
+    "mp4 of an unknown codec": (_patched("mp4", b"avc1\x00", b"zzzz\x00"), True),
+    "mkv of an unknown codec": (_patched("matroska", b"V_MPEG4/ISO/AVC", b"V_NONE/AT/ALL!!"), True),
+    "mkv with words in no known letters": (
+        _patched("matroska", b"Lavf", b"\xff\xfe\x80\xc3"),
+        False,
+    ),
     "nothing": (_bytes(b""), True),
     "one byte": (_bytes(b"\x00"), True),
     "an mp4's first eight bytes": (_bytes(_HEAD[:8]), True),

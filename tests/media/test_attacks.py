@@ -16,7 +16,10 @@ from time import monotonic
 import av
 import ffmpeg  # noqa: TID251 - these tests play the attacker
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
+from tests.examples import examples
 from waver.core.clock import frame_us
 from workers.media import runner
 from workers.media.errors import MediaError, MediaToolError, RefusedRecordingError
@@ -232,6 +235,30 @@ def test_truncated_at_every_tenth(container: str, scene: Scene, tmp_path: Path) 
         ended = attempt(source, tmp_path / "out")
         assert isinstance(ended, RefusedRecordingError)
         assert ("is cut off" if tenth else "is empty (0 bytes)") in str(ended)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("container", ["mp4", "matroska", "webm", "avi"])
+@settings(
+    max_examples=examples(25),
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(changes=st.lists(st.tuples(st.floats(0, 1), st.integers(0, 255)), min_size=1, max_size=20))
+def test_damage_anywhere_ends_in_a_proxy_or_a_sentence(
+    container: str, changes: list[tuple[float, int]], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = tmp_path_factory.mktemp("damaged")
+    source = folder / "uploads" / "upload"
+    source.parent.mkdir()
+    data = bytearray(attacks.whole(folder / "whole", container).read_bytes())
+    # what describes the pictures is hit more often than the pictures
+    start, end = (data.index(b"moov"), len(data)) if container == "mp4" else (0, 1000)
+    for place, value in changes:
+        data[min(int(start + place * (end - start)), len(data) - 1)] = value
+    source.write_bytes(data)
+    attempt(source, folder / "out")
 
 
 def test_a_single_picture_of_12_000_by_12_000(scene: Scene, tmp_path: Path) -> None:

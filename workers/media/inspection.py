@@ -111,10 +111,14 @@ def opened(
     }
     try:
         with av.open(
-            f"file:{path.resolve()}", format=containers.DEMUXERS[container], options=options
+            f"file:{path.resolve()}",
+            format=containers.DEMUXERS[container],
+            options=options,
+            metadata_errors="replace",
         ) as source:
             yield source
-    except av.FFmpegError as error:
+    except (av.FFmpegError, ValueError, OverflowError, ZeroDivisionError) as error:
+        # PyAV raises the latter for numbers that no file should hold
         raise RefusedRecordingError(
             f"{shown} is damaged: it cannot be read as {container.upper()} "
             f"({_plain(error)}). Copy it again from the device that recorded it."
@@ -124,11 +128,20 @@ def opened(
 def _choose_video(source: InputContainer, shown: str) -> AvVideoStream:
     for stream in source.streams.video:
         if not stream.disposition & Disposition.attached_pic:  # a cover picture is no recording
+            _require_decoder(stream, shown)
             return stream
     raise RefusedRecordingError(
         f"{shown} has no video stream, only sound or nothing at all. Supply the recording that "
         "shows the participant."
     )
+
+
+def _require_decoder(stream: AvVideoStream, shown: str) -> None:
+    if stream.codec_context is None:
+        raise RefusedRecordingError(
+            f"{shown} is damaged, or its pictures are stored in a way that Waver cannot read. "
+            "Convert it to MP4 with H.264 and supply that."
+        )
 
 
 def _refuse_absurd_size(width: int, height: int, max_pixels: int, shown: str) -> None:
@@ -257,7 +270,9 @@ def _is_variable(times: array[int]) -> bool:
 
 
 def _describe_audio(audio: Any | None, sounds: _Tally) -> AudioStream | None:
-    if audio is None or sounds.count == 0 or not audio.codec_context.sample_rate:
+    if audio is None or audio.codec_context is None or sounds.count == 0:
+        return None
+    if not audio.codec_context.sample_rate:
         return None
     return AudioStream(
         index=audio.index,

@@ -24,12 +24,14 @@ from typing import Any
 
 from workers.media import process
 from workers.media.containers import FORMAT_WHITELIST, PROTOCOL_WHITELIST, require_plain_file
-from workers.media.errors import MediaCancelledError, MediaToolError
+from workers.media.errors import MediaCancelledError, MediaToolError, RefusedRecordingError
 from workers.media.limits import Limits
 
 __all__ = ["Limits", "Run", "binary", "isolated", "run", "version"]
 
 _TAIL_LINES = 200
+#: ffmpeg's own exit code where more than two thirds of a stream do not decode (-max_error_rate).
+_TOO_MANY_ERRORS = 69
 #: The one generator that may stand in for a file: silence, for recordings without a sound track.
 _SILENCE = re.compile(r"anullsrc=r=\d{4,6}:cl=(mono|stereo)")
 
@@ -100,9 +102,9 @@ def run(
 
     Every file input must come from `isolated`; outputs are absolute paths. `on_progress` gets the
     share done, 0 to 1, where `expected_seconds` of output is known. Raises MediaToolError with
-    ffmpeg's own last words where it fails or overruns a limit, MediaCancelledError where
-    `cancelled()` turns true; outputs that were not there before are then gone. The whole process
-    group is gone in every case.
+    ffmpeg's own last words where it fails or overruns a limit, RefusedRecordingError where most of
+    the recording does not decode, MediaCancelledError where `cancelled()` turns true; outputs that
+    were not there before are then gone. The whole process group is gone in every case.
     """
     program = binary()
     shown_version = version(program)
@@ -130,6 +132,11 @@ def run(
             raise MediaCancelledError(
                 "The conversion was stopped: its job was cancelled."
             ) from None
+        if returned == _TOO_MANY_ERRORS:
+            raise RefusedRecordingError(
+                f"The recording is damaged: most of its pictures or sound cannot be decoded "
+                f"({_last_words(tail)}). Copy it again from the device that recorded it."
+            )
         if returned != 0:
             raise MediaToolError(_failure_sentence(returned, tail, limits))
     return Run(stderr_tail="\n".join(tail), seconds=time.monotonic() - began, version=shown_version)
@@ -234,17 +241,21 @@ def _failure_sentence(returned: int, tail: Sequence[str], limits: Limits) -> str
         reason = f"was ended by signal {-returned}"
     else:
         reason = f"failed with code {returned}"
+    if any(os.strerror(errno.ENOSPC) in line for line in tail):
+        advice = "The disk for temporary files is full: ask an administrator to free space."
+    else:
+        advice = "Check that the recording plays to its end."
+    return f"The conversion with ffmpeg {reason} ({_last_words(tail)}). {advice}"
+
+
+def _last_words(tail: Sequence[str]) -> str:
+    """Give the first two errors and the last one."""
     spoken = [
         _spoken(line)
         for line in tail
         if re.search(r"\[(error|fatal|panic)\]", line) or line.startswith("guard:")
     ]
-    last = "; ".join(dict.fromkeys(spoken[:2] + spoken[-1:])) or "it said nothing"
-    if any(os.strerror(errno.ENOSPC) in line for line in spoken):
-        advice = "The disk for temporary files is full: ask an administrator to free space."
-    else:
-        advice = "Check that the recording plays to its end."
-    return f"The conversion with ffmpeg {reason} ({last}). {advice}"
+    return "; ".join(dict.fromkeys(spoken[:2] + spoken[-1:])) or "it said nothing"
 
 
 def _spoken(line: str) -> str:
