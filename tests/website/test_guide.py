@@ -53,7 +53,7 @@ PARTS = {
     "guard-media", "label-studio-webhook", "rater-table", "rater-held", "rater-profile",
     "rater-conflicts", "rater-course-svg", "rater-course-csv", "rater-times-svg",
     "rater-times-csv", "gold-retire", "quality-measure", "quality-table", "quality-figure-svg",
-    "quality-figure-csv",
+    "quality-figure-csv", "recording-person", "recording-participant",
 }  # fmt: skip
 
 
