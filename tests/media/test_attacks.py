@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from tests.examples import examples
 from waver.core.clock import frame_us
 from workers.media import runner
-from workers.media.errors import MediaError, MediaToolError, RefusedRecordingError
+from workers.media.errors import MediaError, RefusedRecordingError
 from workers.media.normalise import Proxy, normalise
 from workers.media.runner import Limits
 from workers.processes import descendants
@@ -107,7 +107,7 @@ def past_the_probe(source: Path, out: Path) -> None:
                 ffmpeg.input(str(alone)).output(str(leak), vcodec="mpeg4", acodec="flac"),
                 limits=Limits(wall_seconds=30),
             )
-        except MediaToolError:
+        except MediaError:
             assert not leak.exists()
         else:
             assert not shows_canary(leak)

@@ -14,7 +14,7 @@ import pytest
 
 from waver.core.clock import frame_us
 from workers.media import runner
-from workers.media.errors import MediaError, MediaToolError, RefusedRecordingError
+from workers.media.errors import MediaError, RefusedRecordingError
 from workers.media.normalise import normalise
 from workers.media.probe import probe
 from workers.media.runner import Limits
@@ -136,7 +136,7 @@ def test_pixel_flood(tmp_path: Path) -> None:
     assert source.stat().st_size < 200_000
     assert "6400 × 6000 pixels, over the limit" in refusal(source, tmp_path / "out")
     # and the runner's own limit holds without the probe
-    with runner.isolated(source, work_dir=tmp_path) as alone, pytest.raises(MediaToolError):
+    with runner.isolated(source, work_dir=tmp_path) as alone, pytest.raises(MediaError):
         runner.run(
             ffmpeg.input(str(alone)).output("-", format="null"), limits=Limits(wall_seconds=20)
         )
