@@ -90,10 +90,11 @@ def test_a_manifest_says_which_file_is_of_which_recording(study, folder):
     second = study.recordings.filter(original_name="twice.mp4").order_by("created_at")[1]
     manifest = folder / "which.csv"
     manifest.write_text(
-        f"file,recording\ntwice.srt,{second.pk}\nnobody.srt,a.mp4\nlost.srt,b\nb.webm.vtt,x\n"
+        f"file,recording\ntwice.srt,{second.pk}\nnobody.srt,a.mp4\nlost.srt,b\nb.webm.vtt,x\n../x.srt,b\n"
     )
     found = import_folder(study=study, folder=folder, manifest=manifest, actor="t")
-    assert [o.result.value for o in found] == ["imported", "imported", "refused", "refused"]
+    assert [o.result.value for o in found] == ["imported"] * 2 + ["refused"] * 3
+    assert found[4].sentences[0].startswith("Line 6: ../x.srt: it lies outside the folder")
     assert versions.standing(second)
     assert found[2].sentences[0].startswith("Line 4: lost.srt cannot be read (No such file")
     assert found[3].sentences[0].startswith("Line 5: b.webm.vtt: the study has no recording")

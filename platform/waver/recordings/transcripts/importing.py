@@ -131,7 +131,8 @@ def import_folder(
     for named in _files(folder, manifest, readers):
         outcome = _import_one(
             named, recordings,
-            actor=actor, language=language, readers=readers, options=options, replace=replace,
+            folder=folder, actor=actor, language=language, readers=readers, options=options,
+            replace=replace,
         )  # fmt: skip
         outcomes.append(outcome)
         if on_result is not None:
@@ -143,6 +144,7 @@ def _import_one(
     named: _Named,
     recordings: Sequence[Recording],
     *,
+    folder: Path,
     actor: str,
     language: str,
     readers: Readers,
@@ -151,6 +153,8 @@ def _import_one(
 ) -> Outcome:
     where = f"Line {named.line}: {named.file}" if named.line else named.file
     try:
+        if not named.path.resolve().is_relative_to(folder.resolve()):
+            raise BadInput("it lies outside the folder. Put it inside, or name its own folder.")
         recording, spoken = _recording_of(named, recordings)
         made = bring_in(
             recording=recording,
