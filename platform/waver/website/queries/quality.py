@@ -12,7 +12,7 @@ from django.db.models.functions import MD5, Cast
 from django.utils.safestring import mark_safe
 
 from waver.core.errors import BadInput, Missing
-from waver.recordings.models import Quality, QualityRules, Recording
+from waver.recordings.models import QualityRules, Recording
 from waver.recordings.pipeline import QUALITY
 from waver.recordings.quality import counting, judging, rules
 from waver.recordings.quality.catalogue import (
@@ -23,7 +23,6 @@ from waver.recordings.quality.catalogue import (
     SHARE,
     Figure,
     value_of,
-    why_undefined,
 )
 from waver.recordings.quality.limits import Limits, problems
 from waver.studies.models import Study
@@ -201,7 +200,7 @@ def page(study: Study, written: Mapping[str, str] | None = None) -> QualityPage:
             figure=figure,
             typed=_typed(key, limits, written),
             spread=spreads[key],
-            plot=_plot(spreads[key], _limit(shown, key), study),
+            plot=_plot(spreads[key], limit_of(shown, key), study),
         )
         for key, figure in FIGURES.items()
     ]
@@ -261,7 +260,7 @@ def spread_of(study: Study, key: str) -> Spread:
 def drawn_limit(study: Study, key: str) -> tuple[str, float] | None:
     """Give the limit of a figure as it stands."""
     stands = rules.newest(study.pk)
-    return _limit(stands.limits, key) if stands else None
+    return limit_of(stands.limits, key) if stands else None
 
 
 def bin_rows(spread: Spread) -> Iterator[list[Any]]:
@@ -309,62 +308,6 @@ class _Line:
         return text
 
 
-# A recording's own part
-
-
-@dataclass(frozen=True)
-class Shown:
-    """One figure on a recording's page. `place` and `limit_place` are percent of a bar's length."""
-
-    figure: Figure
-    value: str
-    asked: str
-    is_short: bool
-    why: str = ""
-    place: float | None = None
-    limit_place: float | None = None
-
-
-@dataclass(frozen=True)
-class QualityPart:
-    """A recording's figures by group, with its verdict and reasons."""
-
-    row: Quality
-    groups: list[tuple[str, list[Shown]]]
-
-
-def part(recording: Recording) -> QualityPart | None:
-    """Read a recording's quality, None where it was not measured."""
-    row = Quality.objects.filter(recording=recording).select_related("rules").first()
-    if row is None:
-        return None
-    limits: Limits = row.rules.limits if row.rules else {}
-    groups = [
-        (title, [_shown(row, figure, limits) for figure in FIGURES.values() if figure.group == key])
-        for key, title in GROUPS.items()
-    ]
-    return QualityPart(row, groups)
-
-
-def _shown(row: Quality, figure: Figure, limits: Limits) -> Shown:
-    value, limit = value_of(row.figures, figure.key), _limit(limits, figure.key)
-    asked = _limit_words(figure, limits.get(figure.key))
-    if value is None:
-        return Shown(
-            figure, "–", asked, is_short=bool(limit), why=why_undefined(row.figures, figure.key)
-        )
-    short = limit is not None and (value < limit[1] if limit[0] == AT_LEAST else value > limit[1])
-    has_bar = figure.unit in (SHARE, "grey")
-    return Shown(
-        figure,
-        figure.write(value, beside=limit[1] if limit else None),
-        asked,
-        is_short=short,
-        place=100 * value / figure.highest if has_bar else None,
-        limit_place=100 * limit[1] / figure.highest if has_bar and limit else None,
-    )
-
-
 # The form
 
 
@@ -402,7 +345,7 @@ def _read_number(figure: Figure, text: str) -> float:
 
 
 def _typed(key: str, limits: Limits, written: Mapping[str, str] | None) -> Typed:
-    figure, limit = FIGURES[key], _limit(limits, key)
+    figure, limit = FIGURES[key], limit_of(limits, key)
     if written is not None:
         bound = figure.bound or written.get(f"bound-{key}", AT_LEAST)
         return Typed(bound, written.get(f"limit-{key}", ""))
@@ -412,11 +355,13 @@ def _typed(key: str, limits: Limits, written: Mapping[str, str] | None) -> Typed
     return Typed(limit[0], scaled)
 
 
-def _limit(limits: Limits, key: str) -> tuple[str, float] | None:
+def limit_of(limits: Limits, key: str) -> tuple[str, float] | None:
+    """Give a figure's bound and number, None where nothing is asked of it."""
     return next(iter(limits.get(key, {}).items()), None)
 
 
-def _limit_words(figure: Figure, limit: Mapping[str, float] | None) -> str:
+def limit_words(figure: Figure, limit: Mapping[str, float] | None) -> str:
+    """Write a figure's limit in words, "" where nothing is asked of it."""
     return " and ".join(
         figure.write_limit(bound, number) for bound, number in (limit or {}).items()
     )

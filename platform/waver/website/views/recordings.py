@@ -30,9 +30,8 @@ from waver.recordings.subjects import subject_of
 from waver.recordings.timeline import timeline as timeline_of
 from waver.website import crops
 from waver.website.access import RESEARCH, StudyAccess, study_page
-from waver.website.queries import quality as quality_queries
 from waver.website.queries import recording as queries
-from waver.website.queries import transcript
+from waver.website.queries import recording_quality, transcript
 from waver.website.queries.people import people_in
 from waver.website.queries.takes import part_of
 
@@ -77,7 +76,7 @@ def show(
             "consent": allowed,
             "infer": infer,
             "strips": strips,
-            "quality": quality_queries.part(row),
+            "quality": recording_quality.part(row),
             "masked": masked_preview(row),
             "playable": playable,
             "part": part,
