@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from bench import agreement, demo, faces, hour, labelstudio, memory, stack
+from bench import agreement, demo, faces, hour, labelstudio, memory, occlusion, stack
 from bench.subject import Subject
 
 SUBJECTS: tuple[Subject, ...] = (
     agreement.SUBJECT,
     faces.SUBJECT,
     memory.SUBJECT,
+    occlusion.SUBJECT,
     hour.SUBJECT,
     stack.SUBJECT,
     labelstudio.SUBJECT,
