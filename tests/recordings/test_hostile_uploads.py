@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
 from tests.media import attacks, canary
 from tests.media.attacks import Scene
+from tests.recordings.clips import write_manifest
 from tests.recordings.conftest import stored_bytes
 from waver.core import storage
+from waver.recordings.import_folder import Result, import_folder
 from waver.recordings.models import Asset, Recording
 from workers import runner
 
@@ -56,6 +59,17 @@ def test_nothing_of_a_neighbour_comes_out_of_a_hostile_upload(
             assert _shown(recording) == []
     assert _shown(victim) == ["proxy", "audio_16k"]
     assert stored_bytes(stack) == set(Asset.objects.values_list("blob__sha256", flat=True))
+
+
+def test_a_file_whose_name_is_no_text_stops_no_import(study, stack, tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    for name in (b"\xff\xfe.mp4", b"line\nbreak.mp4"):
+        (folder / os.fsdecode(name)).write_bytes(b"x")
+    write_manifest(folder, "absent.mp4,P1,1,2024-03-01T10:00:00Z")
+    outcomes = import_folder(study=study, folder=folder, actor="tests")
+    assert {outcome.file for outcome in outcomes} == {"absent.mp4", "��.mp4", "line\nbreak.mp4"}
+    assert {outcome.result for outcome in outcomes} == {Result.REFUSED}
 
 
 def _shown(recording: Recording) -> list[str]:

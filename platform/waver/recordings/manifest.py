@@ -8,6 +8,7 @@ records; the files' time stamps never count, because copying changes them.
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -176,7 +177,8 @@ def _videos_without_a_line(folder: Path, named: set[Path], manifest: str) -> lis
     )
     problems = []
     for path in found:
-        name = path.relative_to(folder).as_posix()
+        # A name need not be text: what is none is shown as “�”.
+        name = os.fsencode(path.relative_to(folder)).decode("utf-8", "replace")
         sentence = (
             f"{name} has no line in {manifest}, so nobody knows whose recording it is. Add a line "
             "for it, or move it elsewhere."
