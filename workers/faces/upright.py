@@ -2,7 +2,7 @@
 
 YuNet has seen few leaning heads: it finds them, less surely, but draws their landmarks nearly
 upright. (Measured on two_people: 0 to 14 degrees of tilt where the heads lean by 30 to 40, and
-landmarks off by up to half the distance between the eyes; upright faces score 0.92 and more, these
+landmarks off by up to half the distance between the eyes; upright faces score 0.91 and more, these
 0.84 to 0.91.) So a face of which it is not SURE is cut out and turned, in steps, towards where it
 leans, until it stands; the landmarks are taken from there. A look costs half a millisecond, and an
 upright face none.
@@ -25,7 +25,7 @@ Floats = NDArray[np.float32]
 Picture = NDArray[np.uint8]
 Find = Callable[[Picture], "Detections"]
 
-SURE = 0.915
+SURE = 0.91
 # What is less likely a face begins no track either, and may be none at all.
 LEAST = 0.5
 # The side of the square that is looked at, and how much of it the face's box fills.
