@@ -53,7 +53,7 @@ def test_a_recording_becomes_ready_and_says_how_each_asset_was_made(receive, fac
     assets = {asset.kind: asset for asset in recording.assets.select_related("blob")}
     assert set(assets) == {
         "original", "proxy", "frame_map", "audio_16k", "waveform", "landmarks", "face_outline",
-        "crops", "crop_index", "contact_sheet", "speech",
+        "crops", "crop_index", "contact_sheet", "face_preview", "speech",
     }  # fmt: skip
     made_by = assets["crops"].made_by
     assert made_by["inputs"] == [assets["proxy"].blob.sha256]
