@@ -168,6 +168,7 @@ def in_place_of_the_reader(monkeypatch: pytest.MonkeyPatch, code: str, limits: L
             "256 MiB of memory",
         ),
         ("import os; os.kill(os.getpid(), 11)", RefusedRecordingError, "crash .signal 11."),
+        ("import os; os.kill(os.getpid(), 9)", MediaToolError, "killed from outside"),
         ("raise SystemExit(3)", MediaToolError, "ended with code 3"),
         ("import os; os.close(1); os.close(2); os._exit(0)", MediaToolError, "said nothing"),
         ("print('not JSON')", MediaToolError, "no answer that makes sense"),

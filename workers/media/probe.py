@@ -8,6 +8,7 @@ and memory, without a network, and with no other recording in reach.
 from __future__ import annotations
 
 import json
+import resource
 import signal
 import sys
 import time
@@ -31,6 +32,8 @@ __all__ = ["AudioStream", "Probe", "VideoStream", "opened", "probe"]
 #: The process may wait for a slow disk this many times as long as it may compute.
 _WALL_PER_CPU = 10
 _KILLED = -signal.SIGKILL
+#: A reader that was killed after this part of its processor time was killed for taking it all.
+_ALL_OF_IT = 0.9
 
 
 def probe(
@@ -53,7 +56,7 @@ def probe(
     container = _container(path, shown)
     said: deque[str] = deque(maxlen=1)
     complaints: deque[str] = deque(maxlen=20)
-    began = time.monotonic()
+    began, used = time.monotonic(), _processor_seconds()
     with process.started(_command(path.absolute(), container, shown, limits)) as reader:
         try:
             returned = process.follow(
@@ -73,6 +76,13 @@ def probe(
                 f"Reading {shown} was stopped: its job was cancelled."
             ) from None
     if returned != 0 or not said:
+        if returned == _KILLED and (
+            _processor_seconds() - used < _ALL_OF_IT * limits.probe_seconds
+        ):  # nothing that the recording did: the machine's memory was short, or somebody did it
+            raise MediaToolError(
+                f"{shown} could not be looked into: its reader was killed from outside. Report "
+                "this to the administrator if it happens again."
+            )
         raise _failure(returned, complaints, shown, limits)
     return _read(said[0], shown)
 
@@ -150,6 +160,12 @@ def _command(path: Path, container: Container, shown: str, limits: Limits) -> li
     }
     # -I: nothing of ours is replaced by what lies in the current directory or the environment
     return [sys.executable, "-I", "-m", "workers.media.inspection", json.dumps(request)]
+
+
+def _processor_seconds() -> float:
+    """Processor time of all ended processes that this one started."""
+    ended = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return ended.ru_utime + ended.ru_stime
 
 
 def _failure(
