@@ -8,6 +8,7 @@ import tarfile
 import pyarrow.parquet as pq
 import pytest
 
+from tests.factories import AssetFactory
 from tests.recordings.clips import two_faces_clip
 from waver.consent import withdrawal
 from waver.core import storage
@@ -152,10 +153,11 @@ def test_nobody_is_chosen_who_is_not_there_or_while_it_is_prepared_or_without_co
 
 def test_a_choice_is_applied_only_among_the_tracks_that_it_was_made_among(untouched):
     sha256, every = "a" * 64, 5
+    proxy = AssetFactory(recording=untouched, kind=Asset.Kind.PROXY, data=b"its frames").blob.sha256
     chosen = {"track": 2, "detector_sha256": sha256, "look_every": every}
 
-    def given(version: int, **now) -> people.Choice:
-        held = {**chosen, "stage_version": version}
+    def given(version: int, seen_in: str = proxy, **now) -> people.Choice:
+        held = {**chosen, "stage_version": version, "seen_in": [seen_in]}
         Recording.objects.filter(pk=untouched.pk).update(participant_chosen=held)
         ways = {"detector_sha256": sha256, "look_every": every, **now}
         return people.choice_for(untouched.pk, **ways)
@@ -169,6 +171,7 @@ def test_a_choice_is_applied_only_among_the_tracks_that_it_was_made_among(untouc
         given(version - 1),
         given(version, look_every=1),
         given(version, detector_sha256="b"),
+        given(version, "c" * 64),
     ):
         assert other.parameters == {"participant_outdated": 2}
         assert other.applied is None

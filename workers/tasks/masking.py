@@ -12,7 +12,7 @@ from uuid import UUID
 from django.conf import settings
 
 from waver.core import clock, storage
-from waver.core.errors import IntegrityProblem, TemporaryProblem
+from waver.core.errors import IntegrityProblem
 from waver.core.jobs import JobRun
 from waver.recordings import jobs, pipeline
 from waver.recordings.masked import blank_stretches
@@ -95,12 +95,12 @@ def mask(run: JobRun) -> None:
                 f"The masked preview of {work.recording.original_name} has {made.frame_count} "
                 f"frames, but its proxy {work.recording.frame_count}. Prepare the recording again."
             )
-        if blank_stretches([key])[key] != blank:
-            raise TemporaryProblem(
-                "A stretch of the recording was restricted while its preview was being made, so "
-                "the preview was thrown away."
-            )
-        pipeline.finish(run, work, _outcome(made, detectors))
+        pipeline.finish(
+            run,
+            work,
+            _outcome(made, detectors),
+            still=lambda: blank_stretches([key])[key] == blank,
+        )
 
 
 def _outcome(made: MaskedPreview, detectors: _Detectors) -> Outcome:

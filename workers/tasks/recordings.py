@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from fractions import Fraction
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -101,9 +101,10 @@ def faces(run: JobRun) -> None:
 
     with plain_errors():
         card = _detector_card()
-    choice = people.choice_for(
-        run.job.subject_id, detector_sha256=card.sha256, look_every=LOOK_EVERY
+    chosen = partial(
+        people.choice_for, run.job.subject_id, detector_sha256=card.sha256, look_every=LOOK_EVERY
     )
+    choice = chosen()
     work = pipeline.begin(
         run,
         parameters={
@@ -140,7 +141,7 @@ def faces(run: JobRun) -> None:
             frame_count=work.recording.frame_count or 0,
         )
         outcome = _faces_outcome(found, folder, work.recording, choice)
-        pipeline.finish(run, work, outcome)
+        pipeline.finish(run, work, outcome, still=lambda: chosen() == choice)
 
 
 def _faces_outcome(

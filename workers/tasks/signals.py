@@ -43,7 +43,12 @@ def signals(run: JobRun) -> None:
                 name=work.recording.original_name,
                 on_progress=lambda share: run.progress(share, "Reading the sensors"),
             )
-            pipeline.finish(run, work, _outcome(found))
+            pipeline.finish(
+                run,
+                work,
+                _outcome(found),
+                still=lambda: takes.sensors_of(run.job.subject_id) == said,
+            )
     except SignalError as error:
         raise BadInput(str(error)) from error
 

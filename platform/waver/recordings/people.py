@@ -96,7 +96,9 @@ def choice_for(recording_id: UUID | str, *, detector_sha256: str, look_every: in
     chosen = held.first() or {}
     if not chosen:
         return Choice()
-    now = _ways(pipeline.FACES.version, detector_sha256, look_every)
+    proxies = Asset.objects.filter(recording_id=recording_id, kind=Asset.Kind.PROXY)
+    seen_in = list(proxies.values_list("blob__sha256", flat=True))
+    now = _ways(seen_in, pipeline.FACES.version, detector_sha256, look_every)
     return Choice(chosen["track"], is_outdated={**chosen, **now} != chosen)
 
 
@@ -133,11 +135,19 @@ def _found_by(row: Recording) -> dict[str, Any]:
     if table is None:
         raise Conflict(f"The faces of {row.original_name} have not been found yet.")
     given = table.made_by["parameters"]
-    return _ways(table.made_by["version"], given["detector_sha256"], given["look_every"])
+    return _ways(
+        table.made_by["inputs"],
+        table.made_by["version"],
+        given["detector_sha256"],
+        given["look_every"],
+    )
 
 
-def _ways(version: int, detector_sha256: str, look_every: int) -> dict[str, Any]:
+def _ways(
+    seen_in: list[str], version: int, detector_sha256: str, look_every: int
+) -> dict[str, Any]:
     return {
+        "seen_in": seen_in,  # the proxy: another one may give other tracks
         "stage_version": version,
         "detector_sha256": detector_sha256,
         "look_every": look_every,

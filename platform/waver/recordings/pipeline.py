@@ -13,20 +13,20 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from django.db import transaction
-from django.db.models import F
+from django.db.models import F, Q
 from django.utils import timezone
 
 from waver.consent import policy
 from waver.consent.models import Purpose
 from waver.core import states, storage
-from waver.core.errors import Conflict, ConsentRefused, Missing
+from waver.core.errors import Conflict, ConsentRefused, Missing, TemporaryProblem
 from waver.core.jobs import JobName, JobRun, enqueue
 from waver.core.models import Job
 from waver.recordings import jobs
@@ -143,7 +143,7 @@ class StageWork:
 class MadeFile:
     """A file that a stage made, to be kept as the recording's asset of that kind and number.
 
-    A kind of which a stage makes several (`number`) is replaced as a whole.
+    All that a stage made before is replaced as a whole, also what it does not make any more.
     """
 
     kind: str
@@ -208,11 +208,19 @@ def begin(run: JobRun, *, parameters: Mapping[str, Any] | None = None) -> StageW
     return StageWork(kind, recording, stage, inputs, inputs_sha256, chosen)
 
 
-def finish(run: JobRun, work: StageWork, outcome: Outcome) -> None:
+def finish(
+    run: JobRun,
+    work: StageWork,
+    outcome: Outcome,
+    *,
+    still: Callable[[], bool] = lambda: True,
+) -> None:
     """End the stage: keep its files and rows, and queue what comes next, in one transaction.
 
     Consent is asked again, and holds until the commit. When it is refused, or the job is no longer
-    this attempt's, nothing is kept and the error is raised.
+    this attempt's, nothing is kept and the error is raised. So is TemporaryProblem when the inputs
+    were replaced meanwhile, or what the stage was told does not stand any more (`still`): asking
+    for the stage then gave this job, so this job must do it again.
     """
     stored: list[tuple[MadeFile, storage.Stored]] = []
     try:
@@ -221,6 +229,7 @@ def finish(run: JobRun, work: StageWork, outcome: Outcome) -> None:
         with run.commit():
             _require_consent(work.kind, work.recording, hold=True)
             recording = _lock(work.recording)
+            _require_current(recording, work, still)
             _keep(recording, work, stored, tools=outcome.tools)
             outcome.findings.write(recording)
             Recording.objects.filter(pk=recording.pk).update(**outcome.fields)
@@ -305,6 +314,16 @@ def _inputs(kind: StageKind, recording: Recording) -> dict[str, Asset]:
     return assets
 
 
+def _require_current(recording: Recording, work: StageWork, still: Callable[[], bool]) -> None:
+    now = {name: asset.blob.sha256 for name, asset in _inputs(work.kind, recording).items()}
+    if still() and now == {name: asset.blob.sha256 for name, asset in work.inputs.items()}:
+        return
+    raise TemporaryProblem(
+        f"What the stage “{work.kind.name}” of {recording.original_name} works on was changed "
+        "while it ran, so what it made was thrown away."
+    )
+
+
 def _inputs_hash(
     kind: StageKind, inputs: Mapping[str, Asset], parameters: Mapping[str, Any]
 ) -> str:
@@ -327,8 +346,12 @@ def _keep(
     *,
     tools: Mapping[str, str],
 ) -> None:
-    """Make the files the recording's assets of their kinds, in place of all older ones of these."""
-    older = recording.assets.filter(kind__in={made.kind for made, _ in stored})
+    """Make the files the recording's assets, in place of all that the stage made before."""
+    if not stored:
+        return
+    older = recording.assets.filter(
+        Q(kind__in={made.kind for made, _ in stored}) | Q(made_by__stage=work.kind.name)
+    )
     replaced = [asset.blob for asset in older.select_related("blob")]
     # Blobs are locked in the order of their hashes, by everyone.
     new = [(made, put) for made, put in sorted(stored, key=lambda pair: pair[1].sha256)]
@@ -366,14 +389,27 @@ def _advance(recording: Recording, done: StageKind, job: Job) -> None:
             recording.stages.filter(
                 name=kind.name, state__in=[Stage.State.FAILED, Stage.State.REFUSED]
             ).update(state=Stage.State.WAITING, error="")
-            enqueue(
-                kind.job,
-                subject_kind="recording",
-                subject_id=recording.pk,
-                key=f"{kind.job.name}:{recording.pk}",
-            )
+            _queue(kind, recording)
     if recording.state not in (_State.READY, _State.ATTENTION):
         _settle(recording, job)
+
+
+def _queue(kind: StageKind, recording: Recording) -> None:
+    enqueue(
+        kind.job,
+        subject_kind="recording",
+        subject_id=recording.pk,
+        key=f"{kind.job.name}:{recording.pk}",
+    )
+
+
+def _queue_new(recording: Recording, known: Sequence[tuple[StageKind, Stage]]) -> None:
+    """Queue stages that this Waver has since the recording came, if nothing else will."""
+    done = {kind.name for kind, stage in known if stage.state == Stage.State.DONE}
+    begun = {kind.name for kind, _ in known}
+    for kind in stages_of(recording.view):
+        if kind.name not in begun and kind.after and done.issuperset(kind.after):
+            _queue(kind, recording)
 
 
 def _settle(recording: Recording, job: Job) -> None:
@@ -396,6 +432,7 @@ def _settle(recording: Recording, job: Job) -> None:
     if not covered:
         _move(recording, _State.REFUSED, error=covered.reason, notes=notes)
         return
+    _queue_new(recording, known)
     if _is_unfinished(recording, known, job):
         _move(recording, _State.PROCESSING, notes=notes)
         return
