@@ -7,8 +7,15 @@ import re
 import pytest
 from django.urls import reverse
 
+from annotation.models import Assignment
 from annotation.services.assign import plan_batch
-from tests.factories import AssetFactory, MembershipFactory, RecordingFactory, sensor_recording
+from tests.factories import (
+    AssetFactory,
+    AssignmentFactory,
+    MembershipFactory,
+    RecordingFactory,
+    sensor_recording,
+)
 from tests.website.conftest import House
 from tests.website.material import Material, make_material
 from waver.core.errors import BadInput
@@ -82,3 +89,14 @@ def test_only_the_webcam_is_drawn_for_raters(house, material, side):
     with pytest.raises(BadInput, match="No recording"):
         plan_batch(study, "segments", raters, "tests",
                    Recording.objects.filter(view=View.PHYSIOLOGY))  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["recording-sensors", "recording-sensors-csv"])
+def test_a_rater_who_has_not_submitted_sees_no_sensors(house, material, side, name):
+    """As with the page that plots them: a heart's rate is no part of what raters judge."""
+    rater = house.people["annotator"]
+    MembershipFactory(study=house.study, user=rater, role="researcher")
+    path = reverse(f"website:{name}", args=["voices", material.recording.pk])
+    asked = f"{path}?start_us=0&end_us=1000000"
+    AssignmentFactory(recording=material.recording, rater=rater, state=Assignment.State.SENT)
+    assert house.client("annotator").get(asked).status_code == 403

@@ -10,6 +10,7 @@ from django.http.response import HttpResponseBase
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
+from annotation.services.own_work import require_submitted
 from waver.core.errors import BadInput, Missing
 from waver.recordings import signals
 from waver.website.access import RESEARCH, StudyAccess, study_page
@@ -24,6 +25,7 @@ _MOST_DIGITS = 18
 def stretch(request: HttpRequest, member: StudyAccess, recording_id: UUID) -> HttpResponse:
     """Give the channels of a stretch of the recording's clock, as JSON; consent is asked."""
     row = queries.find(member.study, recording_id)
+    require_submitted(member.user, row)
     start_us, end_us = _whole(request, "start_us"), _whole(request, "end_us")
     buckets = max(1, min(_whole(request, "buckets", 1_000), signals.MOST_BUCKETS))
     exactly = request.GET.get("exact") == "1"
@@ -45,6 +47,7 @@ def stretch(request: HttpRequest, member: StudyAccess, recording_id: UUID) -> Ht
 def table(request: HttpRequest, member: StudyAccess, recording_id: UUID) -> HttpResponseBase:
     """Send every sample of a stretch as CSV, times on the recording's clock; consent is asked."""
     row = queries.find(member.study, recording_id)
+    require_submitted(member.user, row)
     start_us, end_us = _whole(request, "start_us"), _whole(request, "end_us")
     if not signals.channels_of(row):
         raise Missing("This recording's take has no sensor channels.")
