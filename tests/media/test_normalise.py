@@ -151,11 +151,13 @@ def test_a_meter_that_fails_is_an_error_whatever_it_prints() -> None:
 
 
 def test_cancelling_leaves_nothing(shared_media: Path, tmp_path: Path) -> None:
-    out = tmp_path / "out"
+    """While the file is looked into, and while it is converted."""
+    out, source = tmp_path / "out", shared_media / "talking_head_20s.mp4"
     with pytest.raises(MediaCancelledError):
-        normalise(
-            shared_media / "talking_head_20s.mp4", out, frame_us=frame_us, cancelled=lambda: True
-        )
+        normalise(source, out, frame_us=frame_us, cancelled=lambda: True)
+    assert not out.exists()
+    with pytest.raises(MediaCancelledError):
+        normalise(source, out, frame_us=frame_us, cancelled=out.exists)
     assert list(out.iterdir()) == []
 
 

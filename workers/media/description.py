@@ -50,13 +50,17 @@ class AudioStream:
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """An accepted recording. `duration_us` runs from the first frame to the end of the last."""
+    """An accepted recording. `duration_us` runs from the first frame to the end of the last.
+
+    `unreadable_sound` says that there is sound, but in no form that can be decoded.
+    """
 
     container: Container
     size_bytes: int
     duration_us: int
     video: VideoStream
     audio: AudioStream | None
+    unreadable_sound: bool
 
 
 def to_json(found: Probe) -> str:

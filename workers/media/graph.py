@@ -61,7 +61,13 @@ def conversion(
         spread = grey.filter("scale", in_range="full", out_range="tv")
         video = spread.filter("format", "yuv420p")  # at once, or 5.1 leaves the range as it was
     video = (
-        video.filter("scale", "trunc(iw*max(sar,1)/2)*2", "trunc(ih*max(1/sar,1)/2)*2")
+        # cameras that write JPEG use the full range of values; the proxy has the video's range
+        video.filter(
+            "scale",
+            "trunc(iw*max(sar,1)/2)*2",
+            "trunc(ih*max(1/sar,1)/2)*2",
+            out_range="tv",
+        )
         .filter("setsar", "1")
         .filter("format", "yuv420p")
     )

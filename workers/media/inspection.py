@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream as AvVideoStream
 
 _MICROSECOND = Fraction(1, 1_000_000)
+_MILLISECOND = Fraction(1, 1000)
 #: The most packets that a stream may hold: six hours at 240 pictures per second.
 _MOST_PACKETS = 6 * 3600 * 240
 
@@ -56,6 +57,14 @@ class _Tally:
         self.end = max(self.end, pts + duration) if self.count > 1 else pts + duration
         self.times.append(pts)
 
+    def shift(self, ticks: int) -> None:
+        """Move what is shown by `ticks`; gaps stay as they are."""
+        self.first = None if self.first is None else self.first + ticks
+        self.last += ticks
+        self.end += ticks
+        if ticks:
+            self.times = array("q", (time + ticks for time in self.times))
+
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
@@ -75,11 +84,14 @@ def inspect(wanted: Wanted) -> Probe:
         video = _choose_video(source, shown)
         context = video.codec_context
         _refuse_absurd_size(context.width, context.height, wanted.max_pixels, shown)
-        first_pts, rotation = _first_picture(source, video, wanted.max_pixels, shown)
+        first_pts, late, rotation = _first_picture(
+            source, video, wanted.max_pixels, shown, by_count=container == "avi"
+        )
     with opened(path, container=container, max_pixels=wanted.max_pixels, name=shown) as source:
         video = _choose_video(source, shown)
-        audio = next(iter(source.streams.audio), None)
-        pictures, sounds = _count(source, video, audio, shown)
+        audio = next((one for one in source.streams.audio if one.codec_context is not None), None)
+        pictures, sounds = _count(source, video, audio, shown, by_count=container == "avi")
+        pictures.shift(late)
         if first_pts is not None:
             pictures.first = first_pts
         described = _describe_video(video, pictures, rotation, shown)
@@ -92,6 +104,7 @@ def inspect(wanted: Wanted) -> Probe:
             duration_us=duration_us,
             video=described,
             audio=_describe_audio(audio, sounds),
+            unreadable_sound=audio is None and len(source.streams.audio) > 0,
         )
 
 
@@ -163,16 +176,27 @@ def _refuse_absurd_size(width: int, height: int, max_pixels: int, shown: str) ->
 
 
 def _first_picture(
-    source: InputContainer, video: AvVideoStream, max_pixels: int, shown: str
-) -> tuple[int | None, int]:
-    """Decode the first picture and return its time in ticks and its rotation in degrees.
+    source: InputContainer, video: AvVideoStream, max_pixels: int, shown: str, *, by_count: bool
+) -> tuple[int | None, int, int]:
+    """Decode the first picture; return its time, how late it is (ticks), its rotation in degrees.
 
-    It is proof that the stream decodes; and a stream may start with packets that do not.
+    It is proof that the stream decodes; and a stream may start with packets that do not. With
+    `by_count` (AVI, which numbers packets and knows no time of a picture), its time is the place
+    in the file at which it can be shown, as ffmpeg takes it: with B-frames later than its own
+    place. That is how late it is, and each after it.
     """
     video.codec_context.thread_count = 1  # each thread of a decoder holds pictures of its own
-    for frame in source.decode(video):
-        _refuse_absurd_size(frame.width, frame.height, max_pixels, shown)
-        return frame.pts, int(frame.rotation) % 360
+    places: dict[int | None, int | None] = {}
+    for packet in source.demux(video):
+        if by_count:
+            places[packet.pts] = packet.dts
+        for frame in packet.decode():
+            _refuse_absurd_size(frame.width, frame.height, max_pixels, shown)
+            turned = int(frame.rotation) % 360
+            if not by_count or frame.dts is None:
+                return frame.pts, 0, turned
+            own = places.get(frame.pts)
+            return frame.dts, frame.dts - (frame.dts if own is None else own), turned
     raise RefusedRecordingError(
         f"{shown} holds no picture that can be decoded. Copy it again from the device that "
         "recorded it."
@@ -180,13 +204,18 @@ def _first_picture(
 
 
 def _count(
-    source: InputContainer, video: AvVideoStream, audio: Any | None, shown: str
+    source: InputContainer,
+    video: AvVideoStream,
+    audio: Any | None,
+    shown: str,
+    *,
+    by_count: bool,
 ) -> tuple[_Tally, _Tally]:
     """Read every packet once (nothing is decoded) and note the times of both streams."""
     pictures, sounds = _Tally(), _Tally()
     chosen = [video] if audio is None else [video, audio]
     for packet in source.demux(chosen):
-        time = packet.pts if packet.pts is not None else packet.dts
+        time = packet.dts if packet.pts is None or by_count else packet.pts
         tally = pictures if packet.stream_index == video.index else sounds
         if packet.is_discard:
             tally.hidden += 1  # an edit list leaves it out
@@ -248,7 +277,7 @@ def _describe_video(
         end_pts=pictures.end if pictures.end > pictures.last else _end_by_gap(pictures.times),
         first_pts_us=_to_us(pictures.first, time_base),
         mean_rate=mean_rate,
-        variable=_is_variable(pictures.times),
+        variable=_is_variable(pictures.times, time_base),
         time_base=time_base,
     )
 
@@ -259,14 +288,15 @@ def _end_by_gap(times: array[int]) -> int:
     return 2 * last - before
 
 
-def _is_variable(times: array[int]) -> bool:
-    """Whether gaps differ by more than rounding: a rate need not be a whole number of ticks."""
+def _is_variable(times: array[int], time_base: Fraction) -> bool:
+    """Whether gaps differ by more than rounding: to ticks here, to milliseconds before a copy."""
     if len(times) < 2:
         return False
     ordered = sorted(times)
     gaps = [after - before for before, after in pairwise(ordered)]
     mean = (ordered[-1] - ordered[0]) / len(gaps)
-    return max(gaps) - min(gaps) > max(1, 0.02 * mean)
+    rounding = max(1.0, float(_MILLISECOND / time_base))
+    return max(gaps) - min(gaps) > max(rounding, 0.02 * mean)
 
 
 def _describe_audio(audio: Any | None, sounds: _Tally) -> AudioStream | None:

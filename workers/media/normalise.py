@@ -26,6 +26,8 @@ from workers.media.soundtrack import sound_figures, sound_notes
 
 #: Start of frame n at a rate, in microseconds: `waver.core.clock.frame_us` or one like it.
 FrameTime = Callable[[int, Fraction], int]
+#: FLAC holds no more.
+MOST_CHANNELS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +82,8 @@ def normalise(
     """
     limits = limits or Limits()
     shown = name or source.name
-    found = probe(source, limits=limits, name=shown)
+    found = probe(source, limits=limits, name=shown, cancelled=cancelled)
+    _refuse_many_channels(found, shown)
     rate = timing.nearest_rate(found.video.mean_rate)
     depth = (
         measure(source, found, limits=limits, name=shown, cancelled=cancelled) if as_depth else None
@@ -115,12 +118,21 @@ def normalise(
             notes=(
                 *_notes(shown, found, figures, rate),
                 *(((depth.note if depth else COLOURED),) if as_depth else ()),
-                *sound_notes(shown, found, figures, clock, unreadable=found.audio is not None),
+                *sound_notes(shown, found, figures, clock),
             ),
             tools={"ffmpeg": finished.version, "pyav": _pyav_version()},
         )
     finally:
         shutil.rmtree(work, ignore_errors=True)
+
+
+def _refuse_many_channels(found: Probe, shown: str) -> None:
+    if found.audio is not None and found.audio.channels > MOST_CHANNELS:
+        raise RefusedRecordingError(
+            f"The sound of {shown} has {found.audio.channels} channels, and the sound that is kept "
+            f"beside the proxy can hold {MOST_CHANNELS}. Mix it down, or supply the microphones "
+            "that are to be heard."
+        )
 
 
 @dataclass(frozen=True, slots=True)
