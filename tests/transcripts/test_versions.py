@@ -86,6 +86,10 @@ def test_the_same_again_makes_no_new_version(recording):
     assert (again.is_new, again.transcript.version) == (False, 1)
     assert not keep(recording, "two", source=Source.CORRECTED, based_on=2).is_new
     assert recording.transcripts.count() == 2
+    # But who wants it in the correction's place gets it there, once.
+    back = keep(recording, "one", replace=True)
+    assert (back.is_new, back.transcript.version) == (True, 3)
+    assert not keep(recording, "one", replace=True).is_new
 
 
 def test_who_was_overtaken_is_told_and_nothing_is_lost(recording):

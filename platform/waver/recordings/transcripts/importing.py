@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -125,8 +126,7 @@ def import_folder(
     """
     if not folder.is_dir():
         raise BadInput(f"There is no folder {folder}. Check the path.")
-    rows = Recording.objects.filter(study=study).select_related("take__participant", "study")
-    recordings = list(rows)
+    recordings = _Recordings(study)
     outcomes = []
     for named in _files(folder, manifest, readers):
         outcome = _import_one(
@@ -140,9 +140,32 @@ def import_folder(
     return outcomes
 
 
+class _Recordings:
+    """A study's recordings by what a file may call them, looked up without going through all."""
+
+    def __init__(self, study: Study) -> None:
+        self._ids: dict[str, list[UUID]] = defaultdict(list)
+        self._rows = Recording.objects.filter(study=study).select_related(
+            "take__participant", "study"
+        )
+        for pk, name in self._rows.values_list("pk", "original_name").iterator():
+            for called in {str(pk), name, Path(name).stem}:
+                self._ids[called].append(pk)
+
+    def called(self, name: str) -> list[Recording]:
+        """Give those of this id, else with this original name, else with it but for the ending."""
+        try:
+            name = str(UUID(name))
+        except ValueError:
+            pass
+        rows = list(self._rows.filter(pk__in=self._ids.get(name, [])))
+        first = [row for row in rows if str(row.pk) == name]
+        return first or [row for row in rows if row.original_name == name] or rows
+
+
 def _import_one(
     named: _Named,
-    recordings: Sequence[Recording],
+    recordings: _Recordings,
     *,
     folder: Path,
     actor: str,
@@ -202,30 +225,18 @@ def _bytes_of(path: Path) -> bytes:
         return data.read(MOST_BYTES + 1)
 
 
-def _recording_of(named: _Named, recordings: Sequence[Recording]) -> tuple[Recording, str]:
+def _recording_of(named: _Named, recordings: _Recordings) -> tuple[Recording, str]:
     """The recording that a file is about, and the language that its name tells (x.fr.vtt)."""
     if named.recording:
-        return _only(named.recording, _called(named.recording, recordings)), ""
+        return _only(named.recording, recordings.called(named.recording)), ""
     stem = named.path.stem
-    found = _called(stem, recordings)
+    found = recordings.called(stem)
     inner = Path(stem)
     if not found and inner.suffix:
-        found = _called(inner.stem, recordings)
+        found = recordings.called(inner.stem)
         if inner.suffix.lower() not in VIDEO_SUFFIXES:
             return _only(stem, found), inner.suffix[1:]
     return _only(stem, found), ""
-
-
-def _called(name: str, recordings: Sequence[Recording]) -> list[Recording]:
-    """The recordings of this id, else with this original name, else with it but for the ending."""
-    try:
-        wanted = UUID(name)
-    except ValueError:
-        pass
-    else:
-        return [row for row in recordings if row.pk == wanted]
-    whole = [row for row in recordings if row.original_name == name]
-    return whole or [row for row in recordings if Path(row.original_name).stem == name]
 
 
 def _only(name: str, found: Sequence[Recording]) -> Recording:

@@ -95,8 +95,9 @@ def store(
 
     `source` is one of Transcript.Source, `made_from` a format or a model, `made_by` who or what.
     `based_on` is the version that a correction was made from, 0 for none: when another stands,
-    Overtaken is raised. An import that was kept before is not kept again. An import does not take
-    the place of a correction, nor a model's transcript that of people's, without `replace`.
+    Overtaken is raised. An import that was kept before is not kept again, and an import does not
+    take the place of a correction, nor a model's transcript that of people's: unless `replace` says
+    that it is to stand.
     Raises BadInput for what does not fit, Conflict for what may not be replaced, ConsentRefused.
     """
     said = checked(said, duration_us=length_of(recording))
@@ -112,7 +113,7 @@ def store(
             if not decision:
                 raise ConsentRefused(decision.reason, purpose=decision.purpose.value)
             Recording.objects.select_for_update().get(pk=recording.pk)
-            known = _known(recording, stored, source)
+            known = _known(recording, stored, source, replace=replace)
             if known is not None:
                 return Kept(known, is_new=False)
             _refuse_overtaken(recording, based_on)
@@ -272,10 +273,12 @@ def latest_versions(recordings: Sequence[UUID]) -> dict[UUID, Transcript]:
     return {row.recording_id: row for row in rows.distinct("recording")}
 
 
-def _known(recording: Recording, stored: storage.Stored, source: str) -> Transcript | None:
+def _known(
+    recording: Recording, stored: storage.Stored, source: str, *, replace: bool
+) -> Transcript | None:
     """The version that has these bytes already: the standing one or, for an import, any."""
     rows = recording.transcripts.select_related("blob").order_by("-version")
-    if source != Transcript.Source.IMPORTED:
+    if replace or source != Transcript.Source.IMPORTED:
         newest = rows.first()
         return newest if newest and newest.blob.sha256 == stored.sha256 else None
     return rows.filter(blob__sha256=stored.sha256).first()
