@@ -17,6 +17,7 @@ from waver.consent.models import Purpose
 from waver.core import storage
 from waver.core.clock import Span
 from waver.core.errors import BadInput
+from waver.recordings import takes
 from waver.recordings.models import Asset, Recording, SensorChannel
 from waver.recordings.subjects import subject_of
 
@@ -212,15 +213,18 @@ def _plain(value: float) -> float | None:
 def csv_lines(recording: Recording, start_us: int, end_us: int, *, actor: str) -> Iterator[str]:
     """Give a stretch as the lines of a CSV file: every sample, times on the recording's clock.
 
-    Consent is asked before the first line. A name that a spreadsheet would run as a formula gets a
-    ' before it.
+    Consent is asked before the first line, for the stretch in every view of the take: what must not
+    be used of one is no more to be had of what was recorded together with it. A name that a
+    spreadsheet would run as a formula gets a ' before it.
     """
     import csv
     import io
 
-    if end_us > max(0, start_us):
-        span = Span(max(0, start_us), end_us)
-        policy.require(Purpose.PROCESS, subject_of(recording), span=span, actor=actor)
+    for view in (recording, *takes.views_of(recording)):
+        shift_us = recording.offset_us - view.offset_us
+        start, end = max(0, start_us + shift_us), end_us + shift_us
+        if end > start:
+            policy.require(Purpose.PROCESS, subject_of(view), span=Span(start, end), actor=actor)
     for stretch in stretches(recording, start_us, end_us, actor=actor):
         channel, shift = stretch.of.channel, stretch.of.shift_us
         names = [_harmless(channel.name), _harmless(channel.unit)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -154,10 +155,8 @@ class _Recordings:
 
     def called(self, name: str) -> list[Recording]:
         """Give those of this id, else with this original name, else with it but for the ending."""
-        try:
+        with suppress(ValueError):
             name = str(UUID(name))
-        except ValueError:
-            pass
         rows = list(self._rows.filter(pk__in=self._ids.get(name, [])))
         first = [row for row in rows if str(row.pk) == name]
         return first or [row for row in rows if row.original_name == name] or rows

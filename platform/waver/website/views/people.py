@@ -5,17 +5,17 @@ from __future__ import annotations
 from uuid import UUID
 
 from django.contrib import messages
-from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect
 from django.urls import reverse
 from django.views.decorators.http import require_POST, require_safe
 
-from waver.consent.models import Purpose
 from waver.core.errors import BadInput, Missing
-from waver.recordings import media, people
+from waver.recordings import people
 from waver.recordings.models import Asset
 from waver.website.access import RESEARCH, StudyAccess, study_page
 from waver.website.queries import recording as queries
+from waver.website.views.recordings import send
 
 _SHOWN = {Asset.Kind.CONTACT_SHEET, Asset.Kind.FACE_PREVIEW}
 
@@ -29,13 +29,7 @@ def picture(
     if kind not in _SHOWN:
         raise Missing("There is no such picture of a person.")
     asset = queries.asset(queries.find(member.study, recording_id), kind, number=number)
-    served = media.serve(
-        asset,
-        request.headers.get("Range"),
-        actor=member.user.get_username(),
-        purpose=Purpose.PROCESS,
-    )
-    return StreamingHttpResponse(served.body, status=served.status, headers=served.headers)
+    return send(request, member, asset)
 
 
 @require_POST

@@ -57,10 +57,10 @@ def show(
     status: int = 200,
 ) -> HttpResponse:
     """Render a recording's page; `said` is its transcript as somebody is just changing it."""
-    allowed = policy.decide(Purpose.PROCESS, subject_of(row))
+    queries.read_once(row)
+    allowed, infer = policy.decide_purposes([Purpose.PROCESS, Purpose.INFER], subject_of(row))
     if said is None and allowed:
         said = transcript.panel_of(row, correcting=request.GET.get("transcript") == "edit")
-    infer = policy.decide(Purpose.INFER, subject_of(row))
     page = queries.page(row, for_lead=member.is_lead)
     part = part_of(row)
     playable = page.has_proxy and bool(allowed) and row.rate is not None
@@ -137,6 +137,11 @@ def recording_media(
     if kind not in SERVED:
         raise Missing("This part of a recording is not sent to browsers.")
     asset = queries.asset(queries.find(member.study, recording_id), kind)
+    return send(request, member, asset)
+
+
+def send(request: HttpRequest, member: StudyAccess, asset: Asset) -> HttpResponseBase:
+    """Send an asset's bytes, whole or a range of them, if consent covers it now."""
     served = media.serve(
         asset,
         request.headers.get("Range"),
