@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+
 import pytest
+from django.apps import apps
 
 from tests.factories import AssetFactory, RecordingFactory
 from waver.core import jobs
@@ -10,6 +13,7 @@ from waver.core.errors import TemporaryProblem
 from waver.core.jobs import JobRun
 from waver.core.models import Blob, Job
 from waver.recordings import pipeline
+from waver.recordings.decisions import asked_by_stages
 from waver.recordings.models import Asset, Recording, Stage
 from waver.recordings.pipeline import CUES, FACES, QUALITY, MadeFile, Outcome, StageKind, StageWork
 from workers import tasks as tasks  # registers the handlers
@@ -71,6 +75,16 @@ def test_a_stage_that_came_with_an_upgrade_is_queued_and_the_recording_becomes_r
     pipeline.finish(*begin(recording, QUALITY), Outcome())
     recording.refresh_from_db()
     assert recording.state == Recording.State.READY
+
+
+def test_what_was_accepted_before_an_upgrade_stays_accepted(recording):
+    upgrade = import_module("waver.recordings.migrations.0007_quality_decisions")
+    Recording.objects.filter(pk=recording.pk).update(state=Recording.State.READY)
+    recording.stages.filter(name="faces").update(figures={"decide": "3 people."})
+    Stage.objects.create(recording=recording, name="cues", version=1, state="failed", error="Oh.")
+    upgrade.remember_accepted(apps, None)
+    recording.refresh_from_db()
+    assert asked_by_stages(pipeline.stages_known(recording)) == recording.accepted_decisions
 
 
 def test_pictures_of_people_that_are_not_found_any_more_are_gone(recording, tmp_path):

@@ -109,6 +109,8 @@ def test_a_model_does_not_write_over_people_unless_asked_to(recording, model):
         recording=recording, said=people, source=Transcript.Source.CORRECTED,
         made_from="", made_by="grace",
     )  # fmt: skip
+    with pytest.raises(Conflict, match="asked already, before another version stood"):
+        transcribing.ask_for_transcript(recording=recording, actor="ada", replace=True)
     (job,) = runner.drain()  # it was asked for before the correction came
     assert job.state == "failed"
     assert "does not take the place of people's work" in job.error
@@ -139,8 +141,12 @@ def test_a_broken_model_is_told_on_the_stage(recording, model):
 
 def test_the_command_asks_for_a_whole_study(recording, model, capsys):
     other = RecordingFactory(participant=recording.participant)
+    sensors = RecordingFactory(participant=recording.participant, view="physiology")
     call_command("make_transcripts", study="s", actor="ada")
     told = capsys.readouterr()
     assert "1 recording waits for the model" in told.out
-    assert f"{other.original_name}: Its sound has not been looked at yet" in told.err
+    assert told.err == (
+        f"{other.original_name}: Its sound has not been looked at yet. Wait until it is prepared.\n"
+    )
+    assert not sensors.transcripts.exists()  # nobody is told to wait for sensors to be heard
     assert [job.name for job in runner.drain()] == ["recordings.transcribe"]

@@ -63,6 +63,7 @@ def _finish(
     run: JobRun, work: StageWork, model: SpeechModel, made: Transcription, in_place_of: int
 ) -> None:
     heard = _said(made)
+    restricted = versions.restricted(work.recording)
     said = versions.without_restricted(work.recording, heard)
     left_out = len(heard.segments) - len(said.segments)
     figures = {**made.figures, "left_out_because_restricted": left_out}
@@ -85,7 +86,12 @@ def _finish(
         made_by = f"{work.kind.name} {work.kind.version}"
         row = Heard(stored, said.language, model.called, made_by, in_place_of, provenance)
         findings = Findings(heard=row)
-        pipeline.finish(run, work, Outcome(figures=figures, tools=made.tools, findings=findings))
+        pipeline.finish(
+            run,
+            work,
+            Outcome(figures=figures, tools=made.tools, findings=findings),
+            still=lambda: versions.restricted(work.recording) == restricted,
+        )
     finally:
         storage.discard(stored)  # does nothing once a version has its reference
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 from django.conf import settings
+from django.db import transaction
 
 from waver.consent import policy
 from waver.consent.models import Purpose
 from waver.core import audit
-from waver.core.errors import BadInput
+from waver.core.errors import BadInput, Conflict
 from waver.core.jobs import enqueue
 from waver.core.models import Job
-from waver.recordings import jobs
+from waver.recordings import jobs, pipeline
 from waver.recordings.models import Asset, Recording, Transcript
 from waver.recordings.subjects import subject_of
 from waver.recordings.transcripts import versions
@@ -30,7 +31,7 @@ def refusal(recording: Recording) -> str:
     """Say why no model can be asked for this recording's transcript, or nothing."""
     if not settings.WAVER_SPEECH_MODEL:
         return NO_MODEL
-    kinds = set(recording.assets.values_list("kind", flat=True))
+    kinds = {row.kind for row in recording.assets.all()}
     if not {Asset.Kind.AUDIO_16K, Asset.Kind.SPEECH} <= kinds:
         return "Its sound has not been looked at yet. Wait until it is prepared."
     return ""
@@ -40,7 +41,8 @@ def ask_for_transcript(*, recording: Recording, actor: str, replace: bool = Fals
     """Queue a model's transcript of a recording.
 
     It becomes a version unless people's work stands; with `replace` also then, in the place of the
-    version that stands now. Raises BadInput without a model, Conflict, ConsentRefused.
+    version that stands now. Raises BadInput without a model, ConsentRefused, and Conflict also
+    while one is being made that was asked for otherwise.
     """
     policy.require(Purpose.PROCESS, subject_of(recording), actor=actor)
     reason = refusal(recording)
@@ -50,20 +52,28 @@ def ask_for_transcript(*, recording: Recording, actor: str, replace: bool = Fals
         versions.refuse_replacing(recording, Transcript.Source.MODEL)
     standing = versions.standing(recording)
     in_place_of = standing.version if standing is not None and replace else 0
-    audit.record(
-        actor=actor,
-        verb="transcript.asked",
-        object_kind="recording",
-        object_id=recording.pk,
-        detail={"in_place_of": in_place_of},
-    )
-    return enqueue(
-        jobs.TRANSCRIBE,
-        subject_kind="recording",
-        subject_id=recording.pk,
-        payload={"in_place_of": in_place_of},
-        key=f"{jobs.TRANSCRIBE.name}:{recording.pk}",
-    )
+    payload = {"in_place_of": in_place_of}
+    with transaction.atomic():
+        job = enqueue(
+            jobs.TRANSCRIBE,
+            subject_kind="recording",
+            subject_id=recording.pk,
+            payload=payload,
+            key=f"{jobs.TRANSCRIBE.name}:{recording.pk}",
+        )
+        if job.payload != payload:
+            raise Conflict(
+                "The model was asked already, before another version stood. Wait until it has "
+                "ended, then ask again if you still want to."
+            )
+        audit.record(
+            actor=actor,
+            verb="transcript.asked",
+            object_kind="recording",
+            object_id=recording.pk,
+            detail=payload,
+        )
+    return job
 
 
 def ask_for_study(*, study: Study, actor: str) -> tuple[int, list[str]]:
@@ -74,9 +84,9 @@ def ask_for_study(*, study: Study, actor: str) -> tuple[int, list[str]]:
     """
     if not settings.WAVER_SPEECH_MODEL:
         raise BadInput(NO_MODEL)
-    waiting = study.recordings.filter(transcripts=None, state__in=_USABLE).select_related(
-        "take__participant", "study"
-    )
+    waiting = study.recordings.filter(
+        transcripts=None, state__in=_USABLE, view__in=pipeline.TRANSCRIBE.views
+    ).select_related("take__participant", "study")
     queued, told = 0, []
     for recording in waiting.order_by("created_at"):
         decision = policy.decide(Purpose.PROCESS, subject_of(recording))

@@ -10,12 +10,17 @@ BACKWARD = "DROP TRIGGER append_only ON recordings_qualityrules;"
 
 
 def remember_accepted(apps, schema_editor):
-    """A recording that is ready although a stage asked was accepted by a person."""
+    """A recording that is ready although a stage asked, or failed, was accepted by a person."""
     stage_rows = apps.get_model("recordings", "Stage").objects
     asked = {}
     rows = stage_rows.filter(recording__state="ready").exclude(figures__decide="")
     for stage in rows.filter(figures__has_key="decide").iterator():
         asked.setdefault(stage.recording_id, []).append(stage.figures["decide"])
+    for stage in stage_rows.filter(
+        recording__state="ready", name="cues", state="failed"
+    ).iterator():
+        sentence = f"No cue candidates were marked. {stage.error}"
+        asked.setdefault(stage.recording_id, []).append(sentence)
     recordings = apps.get_model("recordings", "Recording").objects
     for recording_id, sentences in asked.items():
         recordings.filter(pk=recording_id).update(accepted_decisions=sentences)
