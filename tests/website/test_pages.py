@@ -218,7 +218,7 @@ def test_the_recordings_queries_do_not_grow_with_raters(
 ):
     client = house.client("lead")
     path = reverse("website:recording", args=["voices", material.recording.pk])
-    with django_assert_max_num_queries(50) as few:
+    with django_assert_max_num_queries(38) as few:
         client.get(path)
     second_rater(material)
     with django_assert_max_num_queries(len(few)):

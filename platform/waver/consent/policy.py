@@ -180,6 +180,17 @@ def _decide(
     )
 
 
+def decide_purposes(purposes: Sequence[str], subject: Subject) -> list[Decision]:
+    """Decide as `decide`, now and about the whole, for several purposes: the rows are read once."""
+    participant = _participant(subject, hold=False)
+    standings = _standings(participant, None)
+    restrictions = list(_restrictions(participant, subject, None))
+    return [
+        _decide(Purpose(purpose), participant, standings, subject, None, restrictions)
+        for purpose in purposes
+    ]
+
+
 @dataclass(frozen=True)
 class _Refusal:
     """Which rule refuses, and the sentence that says so."""

@@ -102,8 +102,18 @@ def ask_for_masked_preview(recording: Recording, *, actor: str) -> Job | None:
 
 
 def masked_preview(recording: Recording) -> Masked:
-    """Tell how a recording's masked preview stands."""
-    return masked_previews([recording])[recording.pk]
+    """Tell how a recording's masked preview stands.
+
+    Its assets and stages are not read again where they have been prefetched.
+    """
+    rows = [row for row in recording.assets.all() if row.kind in _KINDS]
+    stages = [row for row in recording.stages.all() if row.name == pipeline.MASK.name]
+    return _standing(
+        {row.kind: row for row in rows if row.blob.erased_at is None},
+        next(iter(stages), None),
+        _open_jobs([recording.pk]).get(str(recording.pk)),
+        blank_stretches([recording.pk])[recording.pk],
+    )
 
 
 def masked_previews(recordings: Iterable[Recording]) -> dict[UUID, Masked]:
@@ -117,19 +127,22 @@ def masked_previews(recordings: Iterable[Recording]) -> dict[UUID, Masked]:
         stage.recording_id: stage
         for stage in Stage.objects.filter(recording__in=keys, name=pipeline.MASK.name)
     }
-    open_jobs = {
-        job.subject_id: job
-        for job in Job.objects.filter(
-            name=pipeline.MASK.job.name,
-            subject_id__in=map(str, keys),
-            state__in=[Job.State.QUEUED, Job.State.RUNNING],
-        )
-    }
+    open_jobs = _open_jobs(keys)
     blanks = blank_stretches(keys)
     return {
         key: _standing(assets[key], stages.get(key), open_jobs.get(str(key)), blanks[key])
         for key in keys
     }
+
+
+def _open_jobs(keys: Iterable[UUID]) -> dict[str, Job]:
+    """Give the jobs that wait or run, by their recording's id as text."""
+    rows = Job.objects.filter(
+        name=pipeline.MASK.job.name,
+        subject_id__in=[str(key) for key in keys],
+        state__in=[Job.State.QUEUED, Job.State.RUNNING],
+    )
+    return {row.subject_id: row for row in rows}
 
 
 def blank_stretches(keys: Iterable[UUID]) -> dict[UUID, list[list[int]]]:

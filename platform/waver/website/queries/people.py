@@ -40,9 +40,11 @@ class People:
 
 
 def people_in(recording: Recording) -> People:
-    """Read who was seen in a recording, in two queries."""
-    there = set(recording.assets.filter(kind__in=_PICTURES).values_list("kind", "number"))
-    tracks = recording.face_tracks.order_by("-is_participant", "number")
+    """Read who was seen in a recording, in two queries, none where they were read already."""
+    there = {(row.kind, row.number) for row in recording.assets.all() if row.kind in _PICTURES}
+    tracks = sorted(
+        recording.face_tracks.all(), key=lambda row: (not row.is_participant, row.number)
+    )
     return People(
         seen=[_person(track, there) for track in tracks],
         chosen_by_hand=bool(recording.participant_chosen),

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Prefetch
+from django.db.models import Prefetch, prefetch_related_objects
 
 from annotation.codebooks.loader import load
 from annotation.codebooks.model import PAIR, CodebookError, Value
@@ -131,14 +131,27 @@ class RecordingPage:
         return any(asset.kind == Asset.Kind.CONTACT_SHEET for asset in self.assets)
 
 
+def read_once(recording: Recording) -> None:
+    """Read what several parts of a recording's page need: its files, steps and people.
+
+    From then on, `.all()` of them asks the database no more.
+    """
+    assets = Asset.objects.select_related("blob").order_by("created_at")
+    tracks = FaceTrack.objects.order_by("-is_participant", "number")
+    prefetch_related_objects(
+        [recording], Prefetch("assets", assets), Prefetch("face_tracks", tracks), "stages"
+    )
+
+
 def page(recording: Recording, *, for_lead: bool) -> RecordingPage:
     """Read a recording's page, in a constant number of queries."""
+    read_once(recording)
     stages = sorted(recording.stages.all(), key=_stage_place)
     return RecordingPage(
         recording=recording,
-        assets=list(recording.assets.select_related("blob").order_by("created_at")),
+        assets=list(recording.assets.all()),
         stages=[_stage_line(stage) for stage in stages],
-        tracks=list(recording.face_tracks.order_by("-is_participant", "number")),
+        tracks=list(recording.face_tracks.all()),
         candidates=list(recording.cue_candidates.select_related("run__card")),
         raters=rater_rows(recording, for_lead=for_lead),
     )

@@ -135,17 +135,20 @@ def strips(
     run: GateRun | None,
     for_lead: bool,
     label: Label | None = None,
+    codebook: CodebookVersion | None = None,
 ) -> dict[UUID, Strip]:
     """Give the strips of some recordings of one study, in a few queries.
 
     With a snapshot, its labels made without pre-labels; else the newest that were accepted. Work
     done with an earlier version of the codebook is carried over. `label` names the question that
-    a row's answer is to be about; without, rows give all answers.
+    a row's answer is to be about; without, rows give all answers. `codebook` is given by who has
+    found the one that was worked with already.
     """
     if not recordings:
         return {}
     study = recordings[0].study
-    codebook = snapshot.codebook if snapshot else codebook_with_work(study)
+    if codebook is None:
+        codebook = snapshot.codebook if snapshot else codebook_with_work(study)
     part = _pass(read_codebook(codebook.text), pass_id) if codebook else None
     if codebook is None or part is None:
         return {}
@@ -179,7 +182,7 @@ def of_recording(recording: Recording, *, for_lead: bool) -> list[Strip]:
             for name in stored
         )
         for strip in strips(
-            [recording], part.id, snapshot=None, run=None, for_lead=for_lead
+            [recording], part.id, snapshot=None, run=None, for_lead=for_lead, codebook=codebook
         ).values()
     ]
     return [_with_decisions(replace(one, run=_look_at(one))) for one in made]

@@ -88,4 +88,7 @@ def part_of(recording: Recording) -> TakePart:
         )
         for row, answer in zip(others, allowed, strict=True)
     ]
-    return TakePart(recording, recording.take, views, signals.channels_of(recording))
+    sensors = Recording.View.PHYSIOLOGY
+    has_channels = any(row.view == sensors for row in (recording, *others))
+    channels = signals.channels_of(recording) if has_channels else []
+    return TakePart(recording, recording.take, views, channels)

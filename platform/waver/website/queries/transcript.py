@@ -77,7 +77,7 @@ def panel(recording: Recording, *, form: Form | None = None, problem: str = "") 
         form=form,
         problem=problem,
         no_model=transcribing.refusal(recording),
-        asked=recording.stages.filter(name=transcribing.STAGE).first(),
+        asked=_stage(recording, transcribing.STAGE),
         too_long=said is not None and len(said.segments) > correcting.MOST_ROWS,
         speaking=_speaking(recording, said),
     )
@@ -124,11 +124,15 @@ def compare(recording: Recording, *, older: int, newer: int) -> Compared:
     return Compared(rows[0], rows[1], differences.between(first, second))
 
 
+def _stage(recording: Recording, name: str) -> Stage | None:
+    return next((row for row in recording.stages.all() if row.name == name), None)
+
+
 def _speaking(recording: Recording, said: Said | None) -> str:
     """How fast somebody speaks: words a minute where they are written down, else syllables."""
     rate = words_per_minute(said) if said is not None else None
     if rate is not None:
         return f"{rate:.0f} words per minute"
-    speech = recording.stages.filter(name="speech").first()
+    speech = _stage(recording, "speech")
     heard = speech.figures.get("syllables_per_second") if speech is not None else None
     return f"{heard:.1f} syllables per second" if isinstance(heard, float) else ""
