@@ -208,3 +208,19 @@ def test_the_outline_bounds_every_sample_in_its_stretch(values, gaps):
 )
 def test_a_header_cell_is_a_name_and_a_unit(text, expected):
     assert name_and_unit(text) == expected
+
+
+def test_a_time_that_no_clock_shows_is_refused(tmp_path):
+    for times in ("1e50,1\n2e50,2\n", "-1e50,1\n0,2\n"):
+        with pytest.raises(SignalError, match="is no time like those above it"):
+            read(tmp_path, "time [s],a\n" + times)
+
+
+def test_cells_padded_without_end_take_no_more_memory(tmp_path):
+    padded = "".join(f"{n},1{' ' * 60_000}\n" for n in range(600))
+    tracemalloc.start()
+    found = read(tmp_path, "time [s],a\n" + padded)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert found.figures["samples"] == 600
+    assert most < 2 * len(padded) + 20 * 2**20  # the test's own text twice, and a chunk's

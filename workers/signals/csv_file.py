@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 _LONGEST_LINE = 65_536  # characters
 _ROWS = 32_768  # in memory at once
+_CHARACTERS = 8 * 2**20  # in memory at once: cells may be padded without end
 _HEADER_LINES = 100  # comments that may stand before the header
 _LONGEST_US = 24 * 3600 * MICROSECONDS
 _MISSING = frozenset({"", "na", "n/a", "nan", "null", "none", "-", "--"})
@@ -47,6 +48,7 @@ _TICKS = {
     "ms": 1_000, "milliseconds": 1_000, "us": 1, "µs": 1, "μs": 1, "microseconds": 1,
 }  # fmt: skip
 _EPOCH_US = 10**8 * MICROSECONDS  # later than this, times count from 1970
+_FURTHEST_US = 10 * _EPOCH_US  # further from 0 is no time, nor room for it in 64 bits
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +80,8 @@ class _Ticks:
         us = int((exact + Decimal("0.5")).to_integral_value(ROUND_FLOOR))
         if self.zero is None:
             self.zero = us if us >= _EPOCH_US else 0
+        if abs(us - self.zero) > _FURTHEST_US:
+            raise ValueError(text)
         return us - self.zero
 
 
@@ -269,16 +273,18 @@ class CsvFile:
             reader = csv.reader(lines, delimiter=layout.separator)
             rows: list[list[str]] = []
             numbers: list[int] = []
+            held = 0
             try:
                 for row in reader:
                     line = layout.first_line + reader.line_num - 1
+                    held += sum(map(len, row))
                     if any(cell.strip() for cell in row):
                         rows.append(self._fitted(row, line))
                         numbers.append(line)
-                    if len(rows) == _ROWS:
+                    if rows and (len(rows) == _ROWS or held > _CHARACTERS):
                         yield numbers, rows
                         self._on_bytes(stream.buffer.tell())
-                        rows, numbers = [], []
+                        rows, numbers, held = [], [], 0
             except csv.Error as error:
                 line = layout.first_line + reader.line_num - 1
                 raise SignalError(
