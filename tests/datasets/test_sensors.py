@@ -52,10 +52,14 @@ def test_sensors_go_with_their_clip_and_leave_with_their_person(made):
     assert "sensors that were recorded beside 2 of 7 clips" in (folder / "README.md").read_text()
     assert release.leaves.filter(recording=first.pk).count() == 5
 
+    # What comes later is no part of a release that is there, and what is being read again still is.
+    sensor_recording(made.recordings[2].take, data=b"samples of the third")
+    Recording.objects.filter(take=second.take, view="physiology").update(state="processing")
     assert redaction.redact(release=release, participant=first.participant, actor="tests")
     release.refresh_from_db()
     left = list((folder / "sensors").rglob("*.parquet"))
     assert [path.read_bytes() for path in left] == [b"samples of the second"]
+    assert "sensors that were recorded beside 1 of 6 clips" in (folder / "README.md").read_text()
     assert verify(folder, root=release.root, seal=release.figures["seal"]) == []
 
 

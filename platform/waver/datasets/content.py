@@ -160,14 +160,15 @@ def gather(
     published_at: datetime | None = None,
     terms: Terms | None = None,
     with_previews: bool = False,
+    with_sensors: frozenset[UUID] = frozenset(),
 ) -> Content:
     """Decide what goes into a release.
 
     With `recordings`, exactly these go in and consent is not asked: that is for making a published
     release's containers again after somebody was taken out of it. `published_at` then says as of
     when waivers count, and `terms` what consensus is made of: a version neither gains nor loses a
-    label afterwards, and none changes. `with_previews` adds each recording's masked preview where
-    it is good enough to leave.
+    label afterwards, and none changes; `with_sensors` says beside which of them it has sensors.
+    `with_previews` adds each recording's masked preview where it is good enough to leave.
     Raises Conflict when nothing is left, or when masked previews are wanted and not made yet.
     """
     snapshot = gate_run.snapshot
@@ -188,7 +189,11 @@ def gather(
     masked: Mapping[UUID, Masked] = {}
     if with_previews and recordings is None:
         masked = previews.require(allowed, actor=actor)
-    clips = sensors.beside(_clips(gate_run, allowed, actor, masked), purpose, actor=actor)
+    clips = _clips(gate_run, allowed, actor, masked)
+    if recordings is None:
+        clips = sensors.beside(clips, purpose, actor=actor)
+    else:
+        clips = sensors.released_beside(clips, with_sensors)
     released = frozenset(recording.pk for recording in allowed)
     submissions = tuple(item for item in items if item.recording in released)
     raters = codes.of_raters(study=snapshot.study, raters={item.rater for item in submissions})

@@ -179,6 +179,11 @@ def _rebuild(
         published_at=release.published_at,
         terms=Terms.of(release.figures, published_at=release.published_at),
         with_previews="previews" in release.figures["formats"],
+        with_sensors=frozenset(
+            release.leaves.filter(
+                recording__in=recordings, logical_object__contains="/sensors_"
+            ).values_list("recording_id", flat=True)
+        ),
     )
     releases.write_containers(content, draft, root=release.root)
     found = documents.figures(content)

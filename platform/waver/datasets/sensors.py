@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING
+from uuid import UUID
 
 from waver.consent import policy as consent
 from waver.consent.models import Purpose
@@ -26,12 +27,23 @@ def beside(clips: Iterable[Clip], purpose: Purpose, *, actor: str) -> tuple[Clip
     )
 
 
+def released_beside(clips: Iterable[Clip], recordings: Collection[UUID]) -> tuple[Clip, ...]:
+    """Give the clips with sensors only beside these recordings, for which a release has some."""
+    return tuple(
+        replace(clip, sensors=tuple(_of_take(clip))) if clip.recording.pk in recordings else clip
+        for clip in clips
+    )
+
+
 def of_clip(clip: Clip) -> list[Asset]:
     """Give the samples of every sensor recording in a clip's take that is ready, oldest first."""
+    return [one for one in _of_take(clip) if one.recording.state == Recording.State.READY]
+
+
+def _of_take(clip: Clip) -> list[Asset]:
     rows = Asset.objects.filter(
         kind=Asset.Kind.SIGNALS,
         recording__take=clip.recording.take_id,
-        recording__state=Recording.State.READY,
         blob__erased_at__isnull=True,
     )
     return list(
