@@ -87,26 +87,37 @@ def measure() -> Iterator[Line]:
         unseen = fit([case for case in cases if case.recording.person != person])
         for recording in (r for r in _RECORDINGS if r.person == person):
             own = [case for case in cases if case.recording is recording]
-            yield from _rows(recording, own, shipped, "the fit that ships", bound=True)
-            yield from _rows(recording, own, unseen, "fitted without this person", bound=False)
+            yield from _rows(recording, own, shipped, "the fit that ships", found_at_least=60)
+            yield from _rows(recording, own, unseen, "fitted without this person")
 
 
 def _rows(
-    recording: _Recording, own: list[_Case], how: tuple[Floats, float], note: str, *, bound: bool
+    recording: _Recording,
+    own: list[_Case],
+    how: tuple[Floats, float],
+    note: str,
+    *,
+    found_at_least: float | None = None,
 ) -> Iterator[Row]:
-    found = [(case, occlusion.covered(case.glimpses, case.yaw, how)) for case in own]
-    hits = np.concatenate([said[case.covered >= _COVERED] for case, said in found])
-    plain = [(case, said) for case, said in found if not case.is_planted]
-    false = np.concatenate([said[case.covered < _FREE] for case, said in plain])
-    for what, flags, limit in (
-        ("covered by a third or more, found", hits, Bound("at least", 80, "%")),
-        ("nothing before the face, said to be covered", false, Bound("at most", 2, "%")),
-    ):
+    said = [(case, occlusion.covered(case.glimpses, case.yaw, how)) for case in own]
+    hidden = [(case.covered >= _COVERED, occlusion.is_judged(case.yaw), f) for case, f in said]
+    found = Bound("at least", found_at_least, "%") if found_at_least else None
+    none = Bound("at most", 2, "%")
+    for what, parts, limit in (
+        ("covered by a third or more, head not turned, found", [f[h & n] for h, n, f in hidden],
+         found),
+        ("covered by a third or more, found", [f[h] for h, _, f in hidden], None),
+        ("nothing before the face, said to be covered",
+         [f[case.covered < _FREE] for case, f in said if not case.is_planted], none),
+        ("before and after something covered it, said to be covered",
+         [f[case.covered < _FREE] for case, f in said if case.is_planted], none),
+    ):  # fmt: skip
+        flags = np.concatenate(parts)
         yield Row(
             case=f"{recording.name}: {what}",
             measured=f"{flags.mean():.1%} of {len(flags)} frames",
             figure=100 * float(flags.mean()),
-            bound=limit if bound else None,
+            bound=limit,
             note=note,
         )
 
@@ -290,7 +301,8 @@ def _followed(  # type: ignore[no-untyped-def]  # detectors are imported late
     known = reader.frames.tolist()
     crops = (np.frombuffer(reader.jpeg(n), np.uint8) for n in known)
     seen = [occlusion.glimpse(cv2.imdecode(c, cv2.IMREAD_GRAYSCALE)) for c in crops]
-    yaw = np.array([rows[n]["yaw"] or 0 for n in known], np.float32)
+    yaws = [rows[n]["yaw"] for n in known]
+    yaw = np.array([np.nan if y is None else y for y in yaws], np.float32)
     shutil.rmtree(out)
     return _Case(recording, is_planted, np.stack(seen), yaw, truth[known]), rows
 

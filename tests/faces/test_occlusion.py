@@ -133,3 +133,17 @@ def test_a_track_of_a_few_frames_is_not_judged_and_short_flickers_are_none() -> 
     flags = np.array([0, 0, 1, 0, 0, 0, 1, 1, 0, 1, 1, 1, 0, 0, 0, 1, 1], dtype=bool)
     kept = occlusion.without_short_runs(flags)
     assert kept.tolist() == [False] * 6 + [True] * 6 + [False] * 5
+
+
+def test_a_turned_head_and_one_of_unknown_pose_are_never_called_covered() -> None:
+    pictures = np.concatenate([faces(60), faces(30, seed=2), faces(60)])
+    # Far on the side of what looks covered, so that only the yaw can say no.
+    likeness = occlusion.features(pictures)
+    apart = likeness[60:90].mean(axis=0) - likeness[:60].mean(axis=0)
+    how = (20 * apart / float(apart @ apart)).astype(np.float32), 0.0
+    yaw = np.zeros(150, np.float32)
+    assert np.flatnonzero(occlusion.covered(pictures, yaw, how)).tolist() == list(range(60, 90))
+    for unsure in (occlusion.TURNED + 1, -occlusion.TURNED - 1, np.nan):
+        yaw[70:90] = unsure
+        found = np.flatnonzero(occlusion.covered(pictures, yaw, how))
+        assert found.tolist() == list(range(60, 70))
