@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 import xml.etree.ElementTree as ET
 from datetime import timedelta
 
@@ -21,7 +22,7 @@ from tests.factories import (
 from tests.website.conftest import House
 from tests.website.material import Material, make_gate_run, make_material, second_rater
 from waver.core.models import Job
-from waver.recordings.models import Recording
+from waver.recordings.models import Recording, Stage
 from waver.studies.models import Membership, Study
 from waver.website.queries import jobs, studies
 
@@ -182,6 +183,19 @@ def test_the_recording_page_holds_facts_notes_and_provenance(house: House, mater
     assert "Candidates for people to judge, not labels." in text
     assert "long pause" in text
     assert 'data-rate-numerator="30"' in text
+
+
+def test_the_statuses_of_the_face_are_said_in_words(house: House, material: Material):
+    figures = {"frames": 300, "frames_detected": 225, "frames_occluded": 60, "frames_absent": 15}
+    Stage.objects.filter(recording=material.recording, name="faces").delete()
+    Stage.objects.create(recording=material.recording, name="faces", version=1, figures=figures)
+    text = text_of(house, "researcher", "recording", recording_id=material.recording.pk)
+    legend = " ".join(
+        re.sub(r"<[^>]+>", " ", text.partition("What the row “Face” says")[2]).split()
+    )
+    assert "detected Seen in this frame. yes 225 75 %" in legend
+    assert "occluded Something covers about a third of the face or more. no 60 20 %" in legend
+    assert "off frame A part of the face lies outside the picture. no 0 0 %" in legend
 
 
 def test_raters_are_numbered_and_named_to_the_lead_only(house: House, material: Material):

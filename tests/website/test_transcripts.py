@@ -248,6 +248,19 @@ def test_the_standing_version_is_taken_out_without_what_must_not_be_used(house: 
     assert b"yes" in vtt.content
 
 
+def test_a_stretch_that_must_not_be_used_costs_nobody_what_they_typed(house: House, recording):
+    Restriction.objects.create(
+        participant=recording.participant, recording_id=recording.pk,
+        start_us=3 * S, end_us=4 * S, reason="a name",
+    )  # fmt: skip
+    typed = form("save", FIRST, SECOND, based_on=0)
+    answer = house.client("researcher").post(address("recording-transcript", recording), typed)
+    assert answer.status_code == 403
+    assert "I dew not know" in answer.content.decode()
+    assert "0:03.000 to 0:04.000 of a recording of VOICE-0001 must not be used" in text_of(answer)
+    assert not recording.transcripts.exists()
+
+
 def test_after_a_withdrawal_nothing_of_it_is_shown(house: House, recording):
     keep(recording)
     withdraw(participant=recording.participant, actor="t", purpose=Purpose.PROCESS)

@@ -16,6 +16,7 @@ from annotation.services.numbering import rater_numbers
 from waver.core.errors import Missing
 from waver.recordings.models import Asset, CueCandidate, FaceTrack, Recording, Stage
 from waver.studies.models import Study
+from waver.website.queries.face_statuses import FaceStatus, face_statuses
 
 STAGE_TITLES = {
     "normalise": "Video prepared",
@@ -119,6 +120,7 @@ class RecordingPage:
     tracks: list[FaceTrack]
     candidates: list[CueCandidate]
     raters: list[RaterRow]
+    face_statuses: list[FaceStatus]
 
     @property
     def has_proxy(self) -> bool:
@@ -154,6 +156,7 @@ def page(recording: Recording, *, for_lead: bool) -> RecordingPage:
         tracks=list(recording.face_tracks.all()),
         candidates=list(recording.cue_candidates.select_related("run__card")),
         raters=rater_rows(recording, for_lead=for_lead),
+        face_statuses=face_statuses(stages),
     )
 
 

@@ -59,7 +59,9 @@ def show(
     """Render a recording's page; `said` is its transcript as somebody is just changing it."""
     queries.read_once(row)
     allowed, infer = policy.decide_purposes([Purpose.PROCESS, Purpose.INFER], subject_of(row))
-    if said is None and allowed:
+    if not allowed:
+        said = None  # also where consent went while somebody was typing
+    elif said is None:
         said = transcript.panel_of(row, correcting=request.GET.get("transcript") == "edit")
     page = queries.page(row, for_lead=member.is_lead)
     part = part_of(row)

@@ -16,7 +16,7 @@ from annotation.services.own_work import require_submitted
 from waver.consent import policy
 from waver.consent.models import Purpose
 from waver.core import audit
-from waver.core.errors import BadInput, Conflict, Missing
+from waver.core.errors import BadInput, Conflict, ConsentRefused, Missing
 from waver.recordings import transcribing
 from waver.recordings.models import Recording, Transcript
 from waver.recordings.subjects import subject_of
@@ -48,7 +48,7 @@ def correct(request: HttpRequest, member: StudyAccess, recording_id: UUID) -> Ht
         rows = _changed(request.POST, form, row)
     except versions.Overtaken as overtaken:
         return _overtaken(request, member, row, form, overtaken)
-    except (BadInput, Conflict) as error:
+    except (BadInput, Conflict, ConsentRefused) as error:  # what was typed stays on the page
         again = Form(form.rows, form.language, form.based_on, problem=error.sentence)
         panel = queries.panel(row, form=again)
         return show(request, member, row, said=panel, status=error.http_status)
@@ -116,7 +116,7 @@ def bring_in(request: HttpRequest, member: StudyAccess, recording_id: UUID) -> H
             options=Options(tiers=tuple(filter(None, tiers))),
             replace=bool(request.POST.get("replace")),
         )
-    except (BadInput, Conflict) as error:
+    except (BadInput, Conflict, ConsentRefused) as error:
         panel = queries.panel(row, problem=error.sentence)
         return show(request, member, row, said=panel, status=error.http_status)
     said = "brought in as" if made.kept.is_new else "there already, as"

@@ -202,7 +202,9 @@ class Timeline {
       if (image) this.pen.drawImage(image, x, top + 3, side, side);
     }
     for (const run of runs) {
-      this.block(run, top + height - 10, 5, run.status === "usable" ? this.ink.good : this.ink.attention, "face",
+      // A thin line where the face is not usable: told apart without colour, too.
+      const [down, thick, ink] = run.status === "usable" ? [10, 5, this.ink.good] : [8, 2, this.ink.attention];
+      this.block(run, top + height - down, thick, ink, "face",
         `Face ${run.status.replaceAll("_", " ")}, ${lengthOf(run)}`);
     }
   }
