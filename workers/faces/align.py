@@ -131,13 +131,13 @@ def within(matrices: Doubles, parts: NDArray[np.int64]) -> Doubles:
     return moved
 
 
-def halved(matrix: Doubles) -> Doubles:
-    """The matrix for planes of half the size, cut to half the crop's size.
+def halved(matrices: Doubles) -> Doubles:
+    """Matrices (…, 2, 3) for planes of half the size, cut to half the crop's size.
 
     A pixel of such a plane covers two by two: its place p stands for 2 p + 1/2 of the whole one.
     """
-    smaller = matrix.copy()
-    smaller[:, 2] = (matrix[:, 0] / 2 + matrix[:, 1] / 2 + matrix[:, 2] - 0.5) / 2
+    smaller = matrices.copy()
+    smaller[..., 2] = (matrices[..., :2].sum(axis=-1) / 2 + matrices[..., 2] - 0.5) / 2
     return smaller
 
 

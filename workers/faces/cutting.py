@@ -118,8 +118,7 @@ class Cutter:
 
     def _face(self, held: Held, piece: _Piece, row: int) -> None:
         planes, track_id = held.planes.inside(piece.windows[row]), piece.track_id
-        matrix = piece.matrices[row]
-        luma = warp(planes.luma, matrix, self.crop_size, border=planes.black)
+        luma = warp(planes.luma, piece.matrices[row], self.crop_size, border=planes.black)
         quality = measure_quality(luma, black=planes.black, span=planes.span)
         status = judge(piece.spoiled[row], quality, interpolated=piece.interpolated[row])
         seen = self.cut.seen[track_id]
@@ -135,9 +134,9 @@ class Cutter:
             self._colours.add(track_id, held.planes, piece.places[row][1:5])
         if status not in WITH_CROP:
             if is_shown:
-                self._album.keep(held.number, track_id, coloured(luma, planes, matrix))
+                self._album.keep(held.number, track_id, coloured(luma, planes, piece.halved[row]))
         else:
-            self._keep(held.number, track_id, in_jpeg(luma, planes, matrix))
+            self._keep(held.number, track_id, in_jpeg(luma, planes, piece.halved[row]))
 
     def _keep(self, number: int, track_id: int, crop: bytes) -> None:
         writer = self._crops.get(track_id)
@@ -275,6 +274,7 @@ class _Piece:
         parts = windows(matrices, size, width=cutter.shape.width, height=cutter.shape.height)
         self.windows = parts.tolist()
         self.matrices = within(matrices, parts)
+        self.halved = halved(self.matrices)
         flat = track.landmarks.reshape(-1, 10)
         self.places = np.column_stack([track.scores, track.boxes, flat]).tolist()
 
@@ -318,8 +318,8 @@ def _reaches_into(sightings: Sightings, span: tuple[int, int]) -> bool:
 def coloured(luma: Picture, planes: Planes, matrix: NDArray[np.float64]) -> Picture:
     """The aligned crop (size, size, 3), blue-green-red, black where the picture ends.
 
-    `luma` is its brightness (size, size), `matrix` takes the frame's pixels to the crop's; the
-    size is a multiple of 4.
+    `luma` is its brightness (size, size), a multiple of 4; `matrix` takes the pixels of the planes
+    of colour to those of the crop's (workers.faces.align.halved).
     """
     return _picture(planes, luma, *_colours(planes, matrix, len(luma)))
 
@@ -341,7 +341,7 @@ def _colours(planes: Planes, matrix: NDArray[np.float64], size: int) -> list[Pic
 
     # Four channels take less time than one by one, and than two.
     four: Any = cv2.merge([planes.blue, planes.red, planes.blue, planes.red])
-    both: Any = warp(four, halved(matrix), size // 2, border=128)
+    both: Any = warp(four, matrix, size // 2, border=128)
     return [cv2.extractChannel(both, channel) for channel in (0, 1)]
 
 

@@ -257,7 +257,7 @@ class YuNet(OnnxDetector):
         height, width = map(_filled, bgr.shape[:2])
         cells = _cells(height, width, self.strides)[chosen]
         corner, stride = cells[:, :2], cells[:, 2:]
-        box, marks = (_picked(answers[k::4], chosen) for k in (2, 3))
+        box, marks = (np.concatenate(answers[k::4], axis=1)[0][chosen] for k in (2, 3))
         centre = corner + box[:, :2] * stride
         half = np.exp(box[:, 2:]) * stride / 2
         return Detections(
@@ -275,15 +275,6 @@ class YuNet(OnnxDetector):
 def _filled(side: int) -> int:
     """A picture's side filled up to whole strides."""
     return -(-side // STRIDE) * STRIDE
-
-
-def _picked(tables: list[Floats], chosen: NDArray[np.intp]) -> Floats:
-    """The rows with the numbers `chosen`, which rise, of tables (1, N, columns) joined in order."""
-    ends = np.cumsum([table.shape[1] for table in tables])
-    shares = np.split(chosen, np.searchsorted(chosen, ends[:-1]))
-    first = [0, *ends[:-1].tolist()]
-    parts = zip(tables, shares, first, strict=True)
-    return np.concatenate([table[0, share - start] for table, share, start in parts])
 
 
 @cache

@@ -27,7 +27,7 @@ from workers.faces.tracks import Sightings, choose_participant, max_gap_frames
 from workers.faces.video import VideoShape, check_count, frames, measure
 
 # So many frames are settled together: the work per frame falls, the memory for frames grows.
-BLOCK = 8
+BLOCK = 12
 # How much of the progress the reading stands for; the rest is writing the table and the sheet.
 READING = 0.95
 # A face seen for a shorter time counts as no person in the notes; it stays in the table.

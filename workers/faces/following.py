@@ -122,8 +122,10 @@ class Follower:
         if not cut and held.number % self._every and held.number != self._last:
             return
         now = self._look(held)
-        if cut or (self._before is not None and differ(self._older, self._before, now)):
-            for between in self._waiting[:-1]:
+        skipped = self._waiting[:-1]
+        before = self._before
+        if skipped and (cut or (before is not None and differ(self._older, before, now))):
+            for between in skipped:
                 self._add(self._look(between))
         self._add(now)
         self._waiting.clear()

@@ -33,7 +33,7 @@ SECONDS = 10
 GAP_SECONDS = Fraction(1, 2)
 # A longer track is shown in so many stretches of equal length, spread from its start to its end.
 STRETCHES = 5
-PICTURES_PER_SECOND = 12
+PICTURES_PER_SECOND = 10
 MOST_TRACKS = 24
 _GREY = 200
 _QUALITY = 28

@@ -32,10 +32,28 @@ def measure_quality(crop: Picture, *, black: int = 0, span: int = 255) -> FaceQu
     import cv2
 
     small = cv2.resize(crop, (MEASURING_SIZE, MEASURING_SIZE), interpolation=cv2.INTER_LINEAR)
-    edges = np.ravel(cv2.meanStdDev(cv2.Laplacian(small, cv2.CV_16S))[1])
     brightness = np.ravel(cv2.mean(small))[0] - black
     stretch = 255 / span
     return FaceQuality(
-        sharpness=float(edges[0] * stretch) ** 2,
+        sharpness=_variance_of_laplacian(small.astype(np.int16)) * stretch**2,
         brightness=float(min(255.0, max(0.0, brightness * stretch))),
     )
+
+
+def _variance_of_laplacian(grey: NDArray[np.int16]) -> float:
+    """Of the four neighbours of each pixel less four times itself, the edge left out.
+
+    Taken along the picture as one line, in which neighbours lie side by side or one row apart:
+    half the time of OpenCV's Laplacian and deviation.
+    """
+    width, line = grey.shape[1], grey.ravel()
+    edges = line[width:-width] * np.int16(-4)
+    edges += line[: -2 * width]
+    edges += line[2 * width :]
+    edges += line[width - 1 : -width - 1]
+    edges += line[width + 1 : line.size - width + 1]
+    inner = edges.reshape(-1, width)
+    inner[:, 0] = inner[:, -1] = 0  # their neighbours are of other rows
+    values, count = edges.astype(np.float32), edges.size - 2 * len(inner)
+    mean = float(values.sum()) / count
+    return float(values @ values) / count - mean**2

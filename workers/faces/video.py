@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from copy import copy
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -127,7 +126,8 @@ class Planes:
         frame, long out of its cache, would wait for every row.
         """
         left, top, right, bottom = part
-        smaller = copy(self)
+        smaller = object.__new__(Planes)
+        smaller.__dict__.update(self.__dict__)  # copy.copy takes ten times as long
         smaller.luma = self.luma[top:bottom, left:right].copy()
         rows, columns = slice(top // 2, (bottom + 1) // 2), slice(left // 2, (right + 1) // 2)
         smaller.blue, smaller.red = self.blue[rows, columns], self.red[rows, columns]
