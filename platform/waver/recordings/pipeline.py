@@ -64,7 +64,7 @@ class StageKind:
 NORMALISE = StageKind(
     "normalise", 3, jobs.NORMALISE, Purpose.PROCESS, (_Kind.ORIGINAL,), views=_VIDEO
 )
-FACES = StageKind("faces", 3, jobs.FACES, Purpose.PROCESS, (_Kind.PROXY,), ("normalise",))
+FACES = StageKind("faces", 4, jobs.FACES, Purpose.PROCESS, (_Kind.PROXY,), ("normalise",))
 SPEECH = StageKind("speech", 3, jobs.SPEECH, Purpose.PROCESS, (_Kind.AUDIO_16K,), ("normalise",))
 CUES = StageKind(
     "cues",
