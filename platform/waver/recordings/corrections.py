@@ -6,6 +6,7 @@ from django.db import transaction
 
 from waver.core import audit
 from waver.core.clock import format_us
+from waver.recordings import restricting
 from waver.recordings.models import Asset, Recording, Take
 from waver.recordings.placing import Placing
 from waver.recordings.services import prepare
@@ -45,6 +46,7 @@ def correct(*, recording: Recording, placing: Placing, actor: str) -> str:
     row.notes = [*notes_of(row), *(note for note in row.notes if note not in stale)]
     row.save(update_fields=["offset_us", "occlusion", "notes"])
     take.save(update_fields=["capture_condition"])
+    restricting.carry(row)
     audit.record(
         actor=actor,
         verb="recording.placed",

@@ -15,7 +15,7 @@ from waver.core.errors import BadInput, Conflict, ConsentRefused, Missing
 from waver.core.jobs import enqueue
 from waver.core.models import Job
 from waver.core.subjects import Subject
-from waver.recordings import takes
+from waver.recordings import restricting, takes
 from waver.recordings.decisions import asked_by_stages
 from waver.recordings.models import Asset, Recording, Stage, Take
 from waver.recordings.pipeline import stages_known, stages_of
@@ -96,7 +96,9 @@ def receive(
                 placing=placing,
                 name=original_name,
             )
-            return _make_rows(take, stored, placing, original_name=original_name, actor=actor)
+            made = _make_rows(take, stored, placing, original_name=original_name, actor=actor)
+            restricting.carry(made)
+            return made
     except IntegrityError:
         _refuse_duplicate(study, stored.sha256, original_name)  # somebody else was faster
         raise
