@@ -168,7 +168,7 @@ def test_reasons_name_figure_value_limit_and_what_to_do() -> None:
     assert verdict == Quality.Verdict.FALLS_SHORT
     assert "\n".join(reasons) == (
         "Usable face is 41 %; the study asks for at least 60 %. "
-        "Watch where the face is lost, covered or blurred. Can it still be rated?\n"
+        "Watch where the face is lost, covered or blurred, and judge if that can be rated.\n"
         "Voice level is −52.0 dBFS; the study asks for at least −45.0 dBFS. "
         "Listen to it; next time, move the microphone nearer or raise its level.\n"
         "Voice above noise could not be measured, and the study asks for at least 15.0 dB. "

@@ -84,7 +84,7 @@ _ALL = (
         key="usable_face_share", title="Usable face", group=FACE, unit=SHARE, bound=AT_LEAST,
         about="Frames in which the participant's face is there, whole, large and sharp enough, of "
         "all frames.",
-        advice="Watch where the face is lost, covered or blurred. Can it still be rated?",
+        advice="Watch where the face is lost, covered or blurred, and judge if that can be rated.",
         suggested=0.8,
         because="A starting point: raters cannot label what they cannot see for a fifth of the "
         "time.",
