@@ -16,11 +16,14 @@ from waver.recordings.models import Recording
 
 
 def still_to_label(who: User, recordings: Iterable[UUID]) -> frozenset[UUID]:
-    """Give those of the recordings that somebody was asked to label and has not submitted."""
-    rows = Assignment.objects.filter(
-        rater=who, recording__in=list(recordings), state__in=UNFINISHED
-    )
-    return frozenset(rows.values_list("recording_id", flat=True))
+    """Give those of the recordings that somebody was asked to label and has not submitted.
+
+    The other views of a take show the same moments, so each of them counts with the one asked for.
+    """
+    asked = Assignment.objects.filter(rater=who, state__in=UNFINISHED)
+    takes = Recording.objects.filter(assignments__in=asked).values("take")
+    rows = Recording.objects.filter(pk__in=list(recordings), take__in=takes)
+    return frozenset(rows.values_list("pk", flat=True))
 
 
 def require_submitted(who: User, recording: Recording) -> None:

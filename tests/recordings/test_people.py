@@ -149,6 +149,7 @@ def test_nobody_is_chosen_who_is_not_there_or_while_it_is_prepared_or_without_co
     untouched.refresh_from_db()
     assert untouched.participant_chosen == {}
     assert not AuditEntry.objects.filter(verb="recording.participant_chosen").exists()
+    assert AuditEntry.objects.filter(verb="consent.refused").exists()
 
 
 def test_a_choice_is_applied_only_among_the_tracks_that_it_was_made_among(untouched):

@@ -64,30 +64,32 @@ class Choice:
         )
 
 
-@transaction.atomic
 def choose_participant(*, recording: Recording, track: int, actor: str) -> None:
     """Make a track the participant's, and have the faces prepared anew.
 
     Raises ConsentRefused, Missing for a track that was not found, Conflict while the recording is
     being prepared.
     """
-    row = _settled(recording, actor=actor)
-    if not row.face_tracks.filter(number=track).exists():
-        known = row.face_tracks.order_by("number").values_list("number", flat=True)
-        raise Missing(
-            f"There is no person {track} in {row.original_name}; there are: "
-            f"{', '.join(map(str, known)) or 'none'}. Reload the page and choose again."
-        )
-    _keep(row, {"track": track, **_found_by(row)}, actor=actor)
+    policy.require(Purpose.PROCESS, subject_of(recording), actor=actor)
+    with transaction.atomic():
+        row = _settled(recording)
+        if not row.face_tracks.filter(number=track).exists():
+            known = row.face_tracks.order_by("number").values_list("number", flat=True)
+            raise Missing(
+                f"There is no person {track} in {row.original_name}; there are: "
+                f"{', '.join(map(str, known)) or 'none'}. Reload the page and choose again."
+            )
+        _keep(row, {"track": track, **_found_by(row)}, actor=actor)
 
 
-@transaction.atomic
 def choose_by_rule(*, recording: Recording, actor: str) -> None:
     """Let the rule choose the participant's track again, and have the faces prepared anew.
 
     Raises ConsentRefused, and Conflict while the recording is being prepared.
     """
-    _keep(_settled(recording, actor=actor), {}, actor=actor)
+    policy.require(Purpose.PROCESS, subject_of(recording), actor=actor)
+    with transaction.atomic():
+        _keep(_settled(recording), {}, actor=actor)
 
 
 def choice_for(recording_id: UUID | str, *, detector_sha256: str, look_every: int) -> Choice:
@@ -102,9 +104,8 @@ def choice_for(recording_id: UUID | str, *, detector_sha256: str, look_every: in
     return Choice(chosen["track"], is_outdated={**chosen, **now} != chosen)
 
 
-def _settled(recording: Recording, *, actor: str) -> Recording:
+def _settled(recording: Recording) -> Recording:
     """Give the recording's row, locked, if faces can be chosen in it now."""
-    policy.require(Purpose.PROCESS, subject_of(recording), actor=actor)
     row = Recording.objects.select_for_update(of=("self",)).get(pk=recording.pk)
     if row.state not in _SETTLED:
         raise Conflict(
