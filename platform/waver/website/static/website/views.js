@@ -65,7 +65,10 @@ class OtherView {
       return;
     }
     if (!playing) {
-      this.video.pause();
+      if (!this.video.paused) {
+        this.video.pause();
+        this.frame = null; // a later one may be on the screen before the browser tells us
+      }
       this.seek(this.frameAt(here));
       return;
     }
