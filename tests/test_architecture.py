@@ -7,6 +7,7 @@ import os
 import platform
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -28,9 +29,26 @@ def _modules(folder: str) -> list[Path]:
     return [p for p in (ROOT / folder).rglob("*.py") if "migrations" not in p.parts]
 
 
+@cache
+def _tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+@cache
+def _nodes(path: Path) -> tuple[ast.AST, ...]:
+    return tuple(ast.walk(_tree(path)))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def trees_are_forgotten():
+    yield
+    for kept in (_tree, _nodes):
+        kept.cache_clear()
+
+
 def _top_level_imports(path: Path) -> set[str]:
     names: set[str] = set()
-    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+    for node in _tree(path).body:
         if isinstance(node, ast.Import):
             names |= {alias.name.split(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
@@ -134,7 +152,7 @@ def test_every_public_function_says_what_it_does(package):
     for path in _modules(package):
         if "commands" in path.parts:
             continue
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in _nodes(path):
             public = isinstance(node, ast.FunctionDef | ast.ClassDef) and node.name[0] != "_"
             if isinstance(node, ast.FunctionDef) and public and not ast.get_docstring(node):
                 if _is_private(node, path):
@@ -145,8 +163,7 @@ def test_every_public_function_says_what_it_does(package):
 
 def _is_private(node: ast.FunctionDef, path: Path) -> bool:
     """What stands inside a function or a private class is private."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    for parent in ast.walk(tree):
+    for parent in _nodes(path):
         private = isinstance(parent, ast.ClassDef) and parent.name.startswith("_")
         if (private or isinstance(parent, ast.FunctionDef)) and any(
             child is not parent and isinstance(child, ast.FunctionDef)
@@ -228,7 +245,7 @@ def _found(rule) -> set[str]:
         for package in PACKAGES
         for path in _modules(package)
         if "labelstudio/server" not in path.as_posix()
-        and any(rule(node) for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+        and any(rule(node) for node in _nodes(path))
     }
 
 

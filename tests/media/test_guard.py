@@ -197,11 +197,11 @@ def test_a_reader_that_hangs_is_stopped(monkeypatch: pytest.MonkeyPatch, tmp_pat
     in_place_of_the_reader(monkeypatch, code, Limits())
     with pytest.raises(MediaCancelledError, match="was stopped: its job was cancelled"):
         probe(clip, cancelled=lambda: len(running_with(str(clip))) >= 2)
-    assert running_with(str(clip)) == []
+    assert wait_for(lambda: not running_with(str(clip)))
     monkeypatch.setattr(probing, "_WALL_PER_CPU", 0)
     with pytest.raises(MediaToolError, match="the disk or the machine is too busy"):
         probe(clip)
-    assert running_with(str(clip)) == []
+    assert wait_for(lambda: not running_with(str(clip)))
 
 
 def test_the_reader_costs_a_fraction_of_a_second(tmp_path: Path) -> None:
