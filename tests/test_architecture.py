@@ -244,8 +244,7 @@ def _found(rule) -> set[str]:
         path.relative_to(ROOT).as_posix()
         for package in PACKAGES
         for path in _modules(package)
-        if "labelstudio/server" not in path.as_posix()
-        and any(rule(node) for node in _nodes(path))
+        if "labelstudio/server" not in path.as_posix() and any(rule(node) for node in _nodes(path))
     }
 
 

@@ -22,6 +22,7 @@ from annotation.agreement import (
     pairwise,
     sufficient,
 )
+from tests.examples import examples
 
 SCALES = ["nominal", "ordinal", "interval", "ratio"]
 
@@ -57,7 +58,7 @@ def same(first: Any, second: Any) -> bool:
 
 @pytest.mark.parametrize("scale", SCALES)
 @given(matrix=matrices())
-@settings(max_examples=100, deadline=None, derandomize=True)
+@settings(max_examples=examples(100), deadline=None, derandomize=True)
 def test_alpha_equals_the_krippendorff_package(scale: Any, matrix: npt.NDArray[np.float64]) -> None:
     data = ratings(matrix, scale)
     ours = coefficients(sufficient(data)).alpha

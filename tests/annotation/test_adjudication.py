@@ -22,6 +22,7 @@ from annotation.models import (
 from annotation.services import adjudication, carried, codebooks, disputes
 from annotation.services.adjudication import Place, digest_of, place_of, read_place
 from annotation.services.topics import topics_of
+from tests.examples import examples
 from tests.factories import (
     SMALL_CODEBOOK,
     AnnotationFactory,
@@ -198,7 +199,7 @@ spans = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(60), deadline=None, suppress_health_check=list(HealthCheck))
 @given(marks=st.lists(st.lists(spans, min_size=2, max_size=4), min_size=1, max_size=3))
 def test_the_sweep_finds_what_counting_tick_by_tick_finds(marks):
     """An independent count over ticks: disputed where some but not all raters marked."""

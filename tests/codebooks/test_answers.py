@@ -21,6 +21,7 @@ from annotation.codebooks import (
     shipped,
     to_result,
 )
+from tests.examples import examples
 
 BAH = load(shipped()["bah"])
 LENGTH = 20_000_000
@@ -109,7 +110,7 @@ def test_seconds_are_rounded_half_up_to_microseconds(seconds: float, microsecond
     first=st.integers(0, 400),
     length=st.integers(3, 60),
 )
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 def test_times_of_frames_survive_the_way_there_and_back(
     rate: Fraction, first: int, length: int
 ) -> None:

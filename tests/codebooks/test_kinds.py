@@ -25,6 +25,7 @@ from annotation.codebooks import (
     to_result,
 )
 from annotation.codebooks.times import edge_us, ticks_us, us_ticks
+from tests.examples import examples
 
 LENGTH = 20_000_000
 BOOKS = {name: load(path) for name, path in shipped().items()}
@@ -127,7 +128,7 @@ def test_label_studio_accepts_any_answer(name: str, pass_id: str) -> None:
 
 
 @given(st.sampled_from(RATES), st.integers(1, 20_000), st.integers(0, 2_000))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 def test_ticks_come_back_as_the_same_ticks(rate: Fraction, first: int, more: int) -> None:
     times = ticks_us(first, first + more, rate)
     assert times is not None
@@ -141,7 +142,7 @@ def test_ticks_come_back_as_the_same_ticks(rate: Fraction, first: int, more: int
 
 
 @given(st.sampled_from(RATES), st.integers(0, 10**9), st.integers(1, 10**8))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 def test_any_stretch_lies_within_its_ticks_by_less_than_one(
     rate: Fraction, start: int, length: int
 ) -> None:

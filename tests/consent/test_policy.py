@@ -8,6 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.examples import examples
 from tests.factories import (
     GIVEN_AT,
     RECORDED_AT,
@@ -232,7 +233,9 @@ def write(participant: Participant, steps) -> None:
 
 
 @settings(
-    max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=examples(80),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(steps=STEPS, recorded_after_hours=st.integers(-1, 15), purpose=st.sampled_from(ASKED))
 def test_no_sequence_of_events_allows_what_was_not_given(db, steps, recorded_after_hours, purpose):

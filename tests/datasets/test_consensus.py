@@ -18,6 +18,7 @@ from annotation.models import Adjudication, Annotation, ClipLabel
 from annotation.services import adjudication
 from annotation.services.adjudication import QueueItem, digest_of
 from tests.datasets.worlds import World, label, policy_text, with_media, world
+from tests.examples import examples
 from waver.accounts.models import User
 from waver.datasets import consensus, gate, policies, redaction, releases, snapshots
 from waver.datasets.consensus import Rules, Terms
@@ -385,7 +386,7 @@ def apart(found: list[tuple[int, int]]) -> list[tuple[int, int]]:
     return kept
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(st.lists(span, max_size=5), st.lists(st.tuples(span, st.booleans(), times), max_size=4))
 def test_within_disputed_intervals_only_decisions_count(won, disputed):
     won = apart(won)

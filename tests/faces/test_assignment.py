@@ -6,13 +6,14 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from scipy.optimize import linear_sum_assignment
 
+from tests.examples import examples
 from workers.faces.assignment import cheapest_pairs
 
 SHAPES = st.tuples(st.integers(1, 7), st.integers(1, 7))
 COSTS = st.one_of(st.floats(0, 10), st.integers(0, 3).map(float), st.just(float("inf")))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(costs=arrays.arrays(np.float64, SHAPES, elements=COSTS))
 def test_as_many_and_as_cheap_pairs_as_scipy_finds(costs: np.ndarray) -> None:
     pairs = cheapest_pairs(costs)

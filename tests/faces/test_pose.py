@@ -4,6 +4,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.examples import examples
 from workers.faces.align import ARCFACE_TEMPLATE
 from workers.faces.pose import AVERAGE_FACE, Pose, estimate_pose, eye_distances, rotation
 
@@ -17,7 +18,7 @@ def seen(pose: Pose, *, distance_mm: float = 600, aside_mm: float = 0) -> np.nda
     return points[:, :2] / points[:, 2:] * WIDTH + [WIDTH / 2, HEIGHT / 2]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(
     yaw=st.floats(-60, 60),
     pitch=st.floats(-30, 30),

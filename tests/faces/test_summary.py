@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.examples import examples
 from tests.faces.clips import astronaut
 from waver.core.clock import frame_us
 from workers.faces.align import similarities, warp
@@ -78,7 +79,7 @@ def test_without_a_face_only_the_share_of_usable_frames_is_known(tmp_path: Path)
     assert frontal_frames(tmp_path / "t.parquet", at_most=5) == []
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 @given(
     st.lists(
         st.tuples(st.sampled_from(list(STATUSES)), st.floats(-90, 90), st.floats(0, 255)),

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.examples import examples
 from workers.speech.errors import SpeechError
 from workers.speech.spans import Span, Speech
 from workers.speech.vad import PAUSE_MIN_US, WINDOW, find_speech, pauses_between, speech_spans
@@ -124,7 +125,7 @@ PROBABILITY = st.one_of(st.sampled_from([0.0, 0.34, 0.35, 0.4, 0.5, 0.9]), st.fl
 RUNS = st.lists(st.tuples(PROBABILITY, st.integers(1, 14)), max_size=25)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(400), deadline=None)
 @given(runs=RUNS, missing=st.integers(0, WINDOW - 1))
 def test_spans_equal_the_packages_own(
     packages_own_rule: Any, runs: list[tuple[float, int]], missing: int
