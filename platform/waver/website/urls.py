@@ -65,9 +65,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path(f"{RECORDING}faces/<int:frame>.jpg", recordings.face, name="recording-face"),
     path(f"{RECORDING}sensors.json", sensors.stretch, name="recording-sensors"),
     path(f"{RECORDING}sensors.csv", sensors.table, name="recording-sensors-csv"),
-    path(
-        f"{RECORDING}people/<int:number>/<slug:kind>/", people.picture, name="recording-person"
-    ),
+    path(f"{RECORDING}people/<int:number>/<slug:kind>/", people.picture, name="recording-person"),
     path(f"{RECORDING}people/", people.choose, name="recording-participant"),
     path(f"{RECORDING}accept/", recordings.accept, name="recording-accept"),
     path(f"{RECORDING}masked/", masked.ask, name="recording-masked"),
