@@ -154,10 +154,15 @@ class CropReader:
         self._offsets = numbers(table["offset"], np.int64)
         self._sizes = numbers(table["size"], np.int32)
 
+    def has(self, frame: int) -> bool:
+        """Whether the frame has a crop."""
+        row = int(np.searchsorted(self.frames, frame))
+        return row < len(self.frames) and int(self.frames[row]) == frame
+
     def jpeg(self, frame: int) -> bytes:
         """The JPEG of a frame's crop; raises FaceError when that frame has none."""
         row = int(np.searchsorted(self.frames, frame))
-        if row == len(self.frames) or self.frames[row] != frame:
+        if not self.has(frame):
             raise FaceError(
                 f"Frame {frame} has no face crop: in that frame the participant's face was not "
                 "seen, was cut off by the picture's edge, or was too small."

@@ -13,6 +13,7 @@ named so. A film shows grey where the face has no place: never an older picture 
 from __future__ import annotations
 
 from array import array
+from bisect import bisect_left
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
@@ -155,37 +156,28 @@ class _Shown:
 
     def __init__(self, readers: list[CropReader], frames: array[int], codes: array[int]) -> None:
         self.frames = frames.tolist()
-        self._limits = {
-            frame: _LIMITS.get(STATUSES[code], "")
-            for frame, code in zip(frames, codes, strict=True)
-        }
-        self._source = {
-            frame: reader
-            for reader in readers
-            for frame in reader.frames.tolist()
-            if frame in self._limits
-        }
+        self._readers, self._codes = readers, codes
 
     def face(self, frame: int) -> tuple[int, Picture, str]:
         """A sampled frame, its picture and what limits it."""
-        return frame, self.picture(frame), self._limits[frame]
+        status = STATUSES[self._codes[bisect_left(self.frames, frame)]]
+        return frame, self.picture(frame), _LIMITS.get(status, "")
 
     def picture(self, frame: int) -> Picture:
         """The face at SIDE pixels in a sampled frame."""
         import cv2
 
-        content = np.frombuffer(self._source[frame].jpeg(frame), np.uint8)
+        reader = next((reader for reader in self._readers if reader.has(frame)), self._readers[-1])
+        content = np.frombuffer(reader.jpeg(frame), np.uint8)
         # Half the size while decoding is a quarter of the work; the crops are twice SIDE or more.
-        shrink = cv2.IMREAD_COLOR if self._is_aside(frame) else cv2.IMREAD_REDUCED_COLOR_2
+        aside = reader.tar.name.startswith("aside-")
+        shrink = cv2.IMREAD_COLOR if aside else cv2.IMREAD_REDUCED_COLOR_2
         crop = cv2.imdecode(content, shrink)
         if crop is None:
             raise FaceError(f"The crop of frame {frame} is not a readable JPEG.")
         if crop.shape[0] != SIDE:
             crop = cv2.resize(crop, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
         return crop.astype(np.uint8, copy=False)
-
-    def _is_aside(self, frame: int) -> bool:
-        return self._source[frame].tar.name.startswith("aside-")
 
 
 def stretches(numbers: list[int], *, length: int, longest_gap: int) -> list[int | None]:
