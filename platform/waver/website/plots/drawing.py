@@ -245,7 +245,9 @@ def _foot(caption: Caption, width: float) -> list[str]:
 def _wrap(words: str, width: float) -> list[str]:
     import textwrap
 
-    return textwrap.wrap(words, max(20, int(width / (SMALL * 0.54)))) or [""]
+    wide = max(20, int(width / (SMALL * 0.54)))
+    # Not at hyphens: a look's key must stand in one piece to be searched for.
+    return textwrap.wrap(words, wide, break_on_hyphens=False) or [""]
 
 
 def _attribute(words: str) -> str:
