@@ -1,4 +1,4 @@
-"""`python -m tests EXPRESSION`: units, then whole videos and programs, then what needs a stack."""
+"""`python -m tests EXPRESSION`: units, then whole videos and releases, then what needs a stack."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def main() -> int:
     and_chosen = f" and ({chosen})" if chosen else ""
     parts = {
         "unit": [f"not (programs or {ALONE}){and_chosen}", *SIDE_BY_SIDE],
-        "videos and programs": [f"programs and not ({ALONE}){and_chosen}", *SIDE_BY_SIDE],
+        "videos, releases and programs": [f"programs and not ({ALONE}){and_chosen}", *SIDE_BY_SIDE],
         "stack, Label Studio and browser": [f"({ALONE}){and_chosen}"],
     }
     # The long tests come with more examples of the costly properties.

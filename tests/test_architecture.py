@@ -56,6 +56,7 @@ def _top_level_imports(path: Path) -> set[str]:
     return names
 
 
+@pytest.mark.programs
 def test_platform_stays_the_standard_librarys():
     assert not (ROOT / "platform" / "__init__.py").exists()
     assert platform.system()
@@ -67,6 +68,7 @@ def test_platform_stays_the_standard_librarys():
         assert answer.stdout.strip() == platform.python_version()
 
 
+@pytest.mark.programs
 def test_layers_hold():
     answer = subprocess.run(
         [str(Path(sys.executable).parent / "lint-imports"), "--no-cache"],
@@ -86,6 +88,7 @@ def test_heavy_libraries_are_imported_inside_functions(package):
     assert not found
 
 
+@pytest.mark.programs
 def test_the_web_process_loads_no_heavy_library():
     code = (
         "import sys, waver.config.wsgi, waver.config.urls;"

@@ -23,6 +23,7 @@ def object_store(settings, tmp_path):
     server.stop()
 
 
+@pytest.mark.programs
 @pytest.mark.django_db
 def test_an_object_store_keeps_the_same_contract_as_a_folder(object_store, tmp_path):
     source = tmp_path / "source"

@@ -176,6 +176,7 @@ def _sentences(folder: Path, **more) -> list[str]:
     return [problem.sentence for problem in verify(folder, **more)]
 
 
+@pytest.mark.programs
 def test_a_recipient_checks_the_receipt_with_the_release_alone(folder):
     assert verify(folder) == []
     done = subprocess.run(

@@ -15,7 +15,11 @@ from waver.datasets import gate, policies, redaction, releases, snapshots
 from waver.datasets.models import Release
 from waver.datasets.verify import verify
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("storage_folder")]
+pytestmark = [
+    pytest.mark.programs,
+    pytest.mark.django_db,
+    pytest.mark.usefixtures("storage_folder"),
+]
 
 
 class Killed(BaseException):

@@ -42,7 +42,11 @@ from waver.datasets.verify import verify
 from waver.recordings import pipeline
 from waver.recordings.models import Stage
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("storage_folder")]
+pytestmark = [
+    pytest.mark.programs,
+    pytest.mark.django_db,
+    pytest.mark.usefixtures("storage_folder"),
+]
 
 
 def _gate(made: World, text: str | None = None) -> GateRun:

@@ -22,6 +22,8 @@ from workers.speech.vad import find_speech
 
 from . import spoken
 
+pytestmark = pytest.mark.programs
+
 HERE = Path(__file__).parent
 #: By noise in dB below the voice; measured, and rounded up.
 LEAVES_WITHIN_US = {None: 130_000, 30: 150_000, 20: 180_000, 10: 300_000, 5: 350_000}

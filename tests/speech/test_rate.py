@@ -15,6 +15,8 @@ from workers.speech.vad import find_speech
 from . import spoken
 from .spoken import RATE, write_wav
 
+pytestmark = pytest.mark.programs
+
 #: Syllables of spoken.SENTENCES: "I have been think-ing a-bout chang-ing my rou-tine …"
 SYLLABLES = 17 + 18 + 18
 #: Voice, pitch, words a minute, and by how much the count may be off. Fast speech hides syllables.

@@ -485,6 +485,7 @@ def test_a_formula_in_a_table_is_only_text():
     assert write(("a", "b"), [("=1+1", -0.5)]) == "a,b\n'=1+1,-0.5\n"
 
 
+@pytest.mark.programs
 def test_the_web_process_loads_no_heavy_library_for_its_addresses():
     """Pictures need no picture library, and what is computed for them is a worker's work."""
     code = (
