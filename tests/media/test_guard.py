@@ -153,6 +153,7 @@ def in_place_of_the_reader(monkeypatch: pytest.MonkeyPatch, code: str, limits: L
         memory_bytes=limits.probe_bytes,
         no_network=False,
         files=None,
+        cpu_grace=1,
     )
     command = process.guarded([sys.executable, "-I", "-c", code], description)
     monkeypatch.setattr(probing, "_command", lambda *_: command)

@@ -7,8 +7,9 @@ happen where there are threads.
   it exits with 125 where a limit cannot be set, 127 where the program is missing;
 - a process of ours (`inspection`) calls `tie` before it opens the recording.
 
-LIMITS is a JSON object: `parent` (pid), `cpu_seconds`, `file_bytes`, `memory_bytes`, `no_network`
-(bool) and `files`: null, or `{"read": [paths], "write": [paths]}`, all else being out of reach.
+LIMITS is a JSON object: `parent` (pid), `cpu_seconds`, `cpu_grace`, `file_bytes`, `memory_bytes`,
+`no_network` (bool) and `files`: null, or `{"read": [paths], "write": [paths]}`, all else being out
+of reach. At `cpu_seconds` a process gets SIGXCPU, `cpu_grace` seconds later SIGKILL.
 """
 
 from __future__ import annotations
@@ -47,7 +48,8 @@ def tie(limits: Mapping[str, Any]) -> None:
     _die_with_parent(libc, int(limits["parent"]))
     if limits["no_network"]:
         _leave_network(libc)
-    _lower(resource.RLIMIT_CPU, int(limits["cpu_seconds"]))
+    seconds = int(limits["cpu_seconds"])
+    _lower(resource.RLIMIT_CPU, seconds, hard=seconds + int(limits["cpu_grace"]))
     _lower(resource.RLIMIT_FSIZE, int(limits["file_bytes"]))
     _lower(resource.RLIMIT_AS, int(limits["memory_bytes"]))
     _lower(resource.RLIMIT_CORE, 0)
@@ -116,11 +118,12 @@ def _check(returned: int) -> int:
     return returned
 
 
-def _lower(limit: int, value: int) -> None:
-    """Set a limit, but never above the one already in force."""
-    _, hard = resource.getrlimit(limit)
-    value = value if hard == resource.RLIM_INFINITY else min(value, hard)
-    resource.setrlimit(limit, (value, value))
+def _lower(limit: int, value: int, *, hard: int | None = None) -> None:
+    """Set a limit, but never above the one already in force; `hard` is `value` by default."""
+    _, most = resource.getrlimit(limit)
+    wanted = (value, value if hard is None else hard)
+    soft, end = wanted if most == resource.RLIM_INFINITY else (min(one, most) for one in wanted)
+    resource.setrlimit(limit, (soft, end))
 
 
 def main(arguments: list[str]) -> None:

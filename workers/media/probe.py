@@ -8,7 +8,6 @@ and memory, without a network, and with no other recording in reach.
 from __future__ import annotations
 
 import json
-import resource
 import signal
 import sys
 import time
@@ -31,9 +30,7 @@ __all__ = ["AudioStream", "Probe", "VideoStream", "opened", "probe"]
 
 #: The process may wait for a slow disk this many times as long as it may compute.
 _WALL_PER_CPU = 10
-_KILLED = -signal.SIGKILL
-#: A reader that was killed after this part of its processor time was killed for taking it all.
-_ALL_OF_IT = 0.9
+_OUT_OF_TIME, _KILLED = -signal.SIGXCPU, -signal.SIGKILL
 
 
 def probe(
@@ -56,7 +53,7 @@ def probe(
     container = _container(path, shown)
     said: deque[str] = deque(maxlen=1)
     complaints: deque[str] = deque(maxlen=20)
-    began, used = time.monotonic(), _processor_seconds()
+    began = time.monotonic()
     with process.started(_command(path.absolute(), container, shown, limits)) as reader:
         try:
             returned = process.follow(
@@ -76,13 +73,6 @@ def probe(
                 f"Reading {shown} was stopped: its job was cancelled."
             ) from None
     if returned != 0 or not said:
-        if returned == _KILLED and (
-            _processor_seconds() - used < _ALL_OF_IT * limits.probe_seconds
-        ):  # nothing that the recording did: the machine's memory was short, or somebody did it
-            raise MediaToolError(
-                f"{shown} could not be looked into: its reader was killed from outside. Report "
-                "this to the administrator if it happens again."
-            )
         raise _failure(returned, complaints, shown, limits)
     return _read(said[0], shown)
 
@@ -155,6 +145,7 @@ def _command(path: Path, container: Container, shown: str, limits: Limits) -> li
                 memory_bytes=limits.probe_bytes,
                 no_network=process.network_can_be_left(),
                 files=files,
+                cpu_grace=1,
             )
         ),
     }
@@ -162,21 +153,20 @@ def _command(path: Path, container: Container, shown: str, limits: Limits) -> li
     return [sys.executable, "-I", "-m", "workers.media.inspection", json.dumps(request)]
 
 
-def _processor_seconds() -> float:
-    """Processor time of all ended processes that this one started."""
-    ended = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return ended.ru_utime + ended.ru_stime
-
-
 def _failure(
     returned: int, complaints: deque[str], shown: str, limits: Limits
 ) -> RefusedRecordingError | MediaToolError:
     """Say why the reader ended without an answer."""
     last = complaints[-1] if complaints else "it said nothing"
-    if returned == _KILLED:
+    if returned == _OUT_OF_TIME:
         return RefusedRecordingError(
             f"{shown} could not be read within {limits.probe_seconds} s of processor time: it is "
             "damaged, or was made to keep a reader busy. Convert it to MP4 and supply that."
+        )
+    if returned == _KILLED:  # not by the recording: the machine's memory was short, say
+        return MediaToolError(
+            f"{shown} could not be looked into: its reader was killed from outside. Report this to "
+            "the administrator if it happens again."
         )
     if last.startswith("MemoryError"):
         return RefusedRecordingError(

@@ -107,12 +107,18 @@ def description(
     memory_bytes: int,
     no_network: bool,
     files: dict[str, list[str]] | None,
+    cpu_grace: int = 0,
 ) -> str:
-    """Write down for `guard` what a child of this process may use."""
+    """Write down for `guard` what a child of this process may use.
+
+    With `cpu_grace`, what ends a child at `cpu_seconds` is SIGXCPU, which nobody else sends;
+    without it SIGKILL, which no program can catch to go on.
+    """
     return json.dumps(
         {
             "parent": os.getpid(),
             "cpu_seconds": cpu_seconds,
+            "cpu_grace": cpu_grace,
             "file_bytes": file_bytes,
             "memory_bytes": memory_bytes,
             "no_network": no_network,
